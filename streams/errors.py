@@ -1,0 +1,48 @@
+"""Every error this program raises on purpose.
+
+::
+
+    StreamsError
+    ├── SettingsError        a setting, or a file it names, is wrong (exit status 2)
+    ├── EventError           one event cannot go on: it becomes a dead letter, nothing more
+    │   ├── InvalidEvent     what came in is not a Segment event
+    │   └── PayloadError     the event does not satisfy the action it was mapped to
+    └── BrokerError          Kafka did not do what the guarantees need (exit status 1)
+"""
+
+from __future__ import annotations
+
+
+class StreamsError(Exception):
+    """Base class of the errors in this program."""
+
+
+class SettingsError(StreamsError):
+    """A setting, or a file that a setting names, is wrong. The text names it."""
+
+
+class BrokerError(StreamsError):
+    """Kafka did not do what the guarantees need; going on would lose or reorder events."""
+
+
+class EventError(StreamsError):
+    """One event cannot go on.
+
+    ``reason`` is a short, stable word for counting and filtering
+    (``not-json``, ``no-ids``, ...); the text is for the person who reads the dead letter.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class InvalidEvent(EventError):  # noqa: N818 - names what it is about
+    """What came in is not a Segment event."""
+
+
+class PayloadError(EventError):
+    """The event does not satisfy the action it was mapped to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("invalid-payload", text)
