@@ -69,5 +69,8 @@ class Destination(Protocol):
     def delete(self, event: Event) -> Request:
         """The request that erases a person. Raises ``PayloadError`` without an id."""
 
+    def merge(self, earlier: Request, later: Request) -> Request | None:
+        """The one request that leaves a person as these two would, or None."""
+
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         """What an HTTP answer means."""

@@ -1,0 +1,13 @@
+"""Faust at the speed of the Kafka client, in six small parts.
+
+``acks``      which offsets may be committed: in order, up to the first unfinished chunk
+``chunks``    a *chunk*: up to a thousand records of one partition, delivered as one message
+``consumer``  Faust's consumer, delivering chunks through Faust's own conductor and streams
+``packed``    a stage record that carries many events
+``producer``  batches of records whose confirmation is awaited
+``tables``    Faust tables that are read per key and written per chunk
+
+Stock Faust pays for four asyncio tasks, a conductor call, a stream iteration and an
+acknowledgement for each record. Here it pays for each chunk; agents stay ordinary Faust
+agents. README.md in this folder explains how it hooks in.
+"""

@@ -1,0 +1,139 @@
+"""The composition root: from settings to a running worker."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import faust
+import structlog
+from faust.types.auth import SASLMechanism
+from yarl import URL
+
+from streams import topics
+from streams.destinations.encharge import Encharge
+from streams.engine.app import ChunkApp
+from streams.engine.producer import BatchProducer
+from streams.errors import BrokerError
+from streams.pipeline import Pipeline, changelogs
+from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
+from streams.telemetry.metrics import Metrics
+from streams.web.server import Health, serve
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH_BYTES = 900_000
+"""Largest batch produced: below the 1 MiB that brokers accept unless told otherwise."""
+
+CHUNKS_WAITING = 32
+"""Chunks that may wait before an agent; more are left in the client."""
+
+STOP_GRACE_SECONDS = 10.0
+"""For leaving the group and closing connections, after the drain."""
+
+
+async def run(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    started: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a worker until ``stop`` is set, then drain, commit and return.
+
+    ``started`` is called with the address of the web server. Raises ``SettingsError`` or
+    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on.
+    """
+    destination = Encharge(
+        api_key=settings.api_key,
+        write_key=settings.write_key,
+        api_url=settings.encharge_api_url,
+        ingest_url=settings.encharge_ingest_url,
+    )
+    sources = await topics.ensure(settings, topics.owned_topics(settings, changelogs(settings)))
+    metrics = Metrics()
+    health = Health()
+    producer = BatchProducer(max_batch_bytes=MAX_BATCH_BYTES, **settings.kafka_client_options())
+    await producer.start()
+    app = new_faust_app(settings)
+    pipeline = Pipeline(
+        app,
+        settings,
+        sources=sources,
+        destination=destination,
+        producer=producer,
+        metrics=metrics,
+        on_misconfigured=health.destination_refuses,
+    )
+    health.watch(app)
+    try:
+        async with serve(settings, metrics, health) as address:
+            started(address)
+            try:
+                await app.start()
+                _tune_garbage_collection()
+                log.info("worker started", sources=sources, web=address)
+                await app.wait_for_stopped(stop)
+            finally:
+                health.stopping()
+                log.info("worker stops", crashed=app.crashed)
+                await app.stop()
+        if app.crashed:
+            raise BrokerError(f"the worker cannot go on: {app.crash_reason!r}")
+    finally:
+        await pipeline.close()
+        await producer.stop()
+
+
+def new_faust_app(settings: Settings) -> ChunkApp:
+    """The Faust app: consumer group, topics and tables as the engine needs them."""
+    return ChunkApp(
+        settings.streams_app_id,
+        drain_seconds=settings.streams_drain_seconds,
+        broker=[URL(f"kafka://{address}") for address in _addresses(settings)],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.streams_session_seconds,
+        broker_heartbeat_interval=settings.streams_session_seconds / 4,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=10_000,
+        # How long a rebalance waits for this worker: longer than its drain.
+        broker_rebalance_timeout=settings.streams_drain_seconds + STOP_GRACE_SECONDS,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=CHUNKS_WAITING,
+        stream_wait_empty=True,
+        store="memory://",
+        datadir=settings.streams_data_dir / "faust",
+        topic_partitions=settings.streams_partitions,
+        # Topics are made before the app starts, with what they need (streams.topics).
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+
+
+def _addresses(settings: Settings) -> list[str]:
+    return [part.strip() for part in settings.kafka_bootstrap_servers.split(",") if part.strip()]
+
+
+def _credentials(settings: Settings) -> Any:
+    protocol = settings.kafka_security_protocol
+    context = None
+    if protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL):
+        context = settings.kafka_ssl_context()
+    if protocol in SASL_PROTOCOLS:
+        assert settings.kafka_sasl_password is not None  # noqa: S101 - checked on construction
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password.get_secret_value(),
+            mechanism=SASLMechanism(settings.kafka_sasl_mechanism),
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context=context) if context is not None else None
+
+
+def _tune_garbage_collection() -> None:
+    """What is loaded now stays: keep the collector from walking it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

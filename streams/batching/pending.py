@@ -1,0 +1,64 @@
+"""An event between resolve and its outcome, and the chunk that waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from streams.destinations.base import Request
+from streams.errors import EventError
+from streams.events import Event, Origin
+
+
+class Progress:
+    """How many events of a chunk are still without an outcome.
+
+    ``on_done`` is called once, when the last event has one. ``confirmations`` are what
+    must be confirmed besides (identity rows, published events) before the chunk may be
+    acknowledged.
+    """
+
+    __slots__ = ("confirmations", "is_abandoned", "on_done", "remaining", "total")
+
+    def __init__(
+        self, total: int, on_done: Callable[[], None], is_abandoned: Callable[[], bool]
+    ) -> None:
+        self.total = total
+        self.remaining = total
+        self.on_done = on_done
+        self.is_abandoned = is_abandoned
+        self.confirmations: list[Awaitable[object]] = []
+
+    def finish(self, count: int = 1) -> None:
+        """Note that ``count`` more events have their outcome, durably."""
+        self.remaining -= count
+        if self.remaining == 0:
+            self.on_done()
+        elif self.remaining < 0:
+            raise AssertionError("an event of this chunk was settled twice")
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One event on its way to exactly one outcome."""
+
+    event: Event
+    raw: bytes
+    origin: Origin
+    lane: str
+    """The person's key: what shares it is delivered in order."""
+    partition: int
+    """Of the stage topic."""
+    digest: bytes
+    """Of the messageId, for dedup."""
+    produced_at: float
+    """Kafka timestamp of the source record, seconds since 1970."""
+    progress: Progress
+    action: str
+    """The per-action stream it took (the first, where several subscriptions fire)."""
+    requests: list[Request | None] = field(default_factory=list)
+    """One for each subscription that fires, in the order in which they do."""
+    error: EventError | None = None
+    merged: list[Pending] = field(default_factory=list)
+    """Earlier events of the same person whose calls this one's stands for."""
+    merged_request: Request | None = None

@@ -1,0 +1,18 @@
+"""The commands and their options. What they do is elsewhere."""
+
+from __future__ import annotations
+
+import typer
+
+from streams.cli import dev, worker
+
+app = typer.Typer(
+    name="streams",
+    help="Segment events from Kafka to Encharge: in order per person, nothing lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("worker", help=worker.HELP, epilog=worker.settings_help())(worker.worker)
+app.add_typer(dev.app, name="dev")

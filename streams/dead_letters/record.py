@@ -1,0 +1,68 @@
+"""The form of a dead letter: the original bytes, and headers that say what happened."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from dataclasses import dataclass, field
+
+from streams.engine.producer import Record
+from streams.events import Origin
+
+MAX_VALUE_BYTES = 900_000
+"""Above this a value is compressed: with its headers it must fit where the original fitted."""
+
+PREFIX = "dlq."
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that could not go on.
+
+    ``stage`` is the place in the pipeline, ``reason`` a short word for filtering,
+    ``text`` an explanation for a person, ``status`` the destination's last answer (0:
+    none), ``attempts`` the calls made. Times are seconds since 1970.
+    """
+
+    raw: bytes | None
+    origin: Origin
+    stage: str
+    reason: str
+    text: str
+    key: str | bytes | None = None
+    produced_at: float = 0.0
+    action: str = ""
+    status: int = 0
+    attempts: int = 0
+    excerpt: str = ""
+    buried_at: float = field(default_factory=time.time)
+
+    def record(self) -> Record:
+        """The Kafka record. Its value is the original one, to the byte, while that fits."""
+        value, encoding = self.raw, ""
+        if value is not None and len(value) > MAX_VALUE_BYTES:
+            value, encoding = gzip.compress(value), "gzip"
+        headers = {
+            "stage": self.stage,
+            "reason": self.reason,
+            "text": self.text,
+            "topic": self.origin.topic,
+            "partition": str(self.origin.partition),
+            "offset": str(self.origin.offset),
+            "produced-at": _milliseconds(self.produced_at),
+            "buried-at": _milliseconds(self.buried_at),
+            "action": self.action,
+            "status": str(self.status) if self.status else "",
+            "attempts": str(self.attempts) if self.attempts else "",
+            "excerpt": self.excerpt,
+            "content-encoding": encoding,
+        }
+        return Record(
+            key=self.key.encode() if isinstance(self.key, str) else self.key,
+            value=value,
+            headers=[(PREFIX + name, text.encode()) for name, text in headers.items() if text],
+        )
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))

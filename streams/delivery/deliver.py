@@ -1,0 +1,308 @@
+"""Lanes: each person's events one after the other, all persons at once.
+
+A lane belongs to one person. Its first event is called until it has an outcome; only then
+comes the next. A lane that waits for its retry holds back nobody else. The number of open
+calls is bounded by the number of callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from streams.batching.pending import Pending
+from streams.delivery import retry
+from streams.delivery.limiter import RateLimiter
+from streams.delivery.sender import Answer, Sender
+from streams.delivery.settle import Settlement
+from streams.destinations.base import Destination, Request, Verdict
+from streams.engine.tasks import Tasks
+from streams.errors import EventError, PayloadError
+from streams.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+STAGE = "deliver"
+PROBE_SECONDS = 5.0
+"""How often a destination that refuses our key is tried again."""
+EXCERPT_BYTES = 500
+
+
+class Deliverer(Protocol):
+    """Takes events in order and brings each to its outcome."""
+
+    def take(self, events: Iterable[Pending]) -> None:
+        """Queue events, in order."""
+
+    def abandon(self) -> None:
+        """Make no more calls for what was taken: it belongs to another worker now."""
+
+    async def close(self) -> None:
+        """End the callers and release connections."""
+
+
+class DryRun:
+    """Settles every event as if its call had succeeded (``STREAMS_DRY_RUN``)."""
+
+    def __init__(self, settlement: Settlement) -> None:
+        self._settlement = settlement
+
+    def take(self, events: Iterable[Pending]) -> None:
+        """See :class:`Deliverer`."""
+        for event in events:
+            if event.error is not None:
+                self._settlement.rejected(event, event.error, stage=STAGE)
+            else:
+                self._settlement.delivered(event)
+
+    def abandon(self) -> None:
+        """See :class:`Deliverer`."""
+
+    async def close(self) -> None:
+        """See :class:`Deliverer`."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One person's events on their way to one destination."""
+
+    key: tuple[int, str]
+    waiting: deque[Pending] = field(default_factory=deque)
+    next_request: int = 0
+    """Of the first event's requests, the one to make next."""
+    attempts: int = 0
+    first_attempt_at: float = 0.0
+    dropped: bool = False
+
+    def is_dropped(self) -> bool:
+        """Whether its partition went to another worker. To be asked again after every await."""
+        return self.dropped
+
+
+class LaneDeliverer:
+    """Delivers over HTTP.
+
+    Guarantees: events of one lane are called in order, each until it has an outcome; an
+    answer that does not clearly say success is not taken for one.
+    """
+
+    def __init__(
+        self,
+        *,
+        destination: Destination,
+        sender: Sender,
+        settlement: Settlement,
+        limiter: RateLimiter,
+        metrics: Metrics,
+        tasks: Tasks,
+        concurrency: int,
+        retry_max_seconds: float,
+        on_misconfigured: Callable[[str | None], None],
+    ) -> None:
+        """``on_misconfigured`` is told why the destination refuses us, and None when it stops."""
+        self._destination = destination
+        self._sender = sender
+        self._settlement = settlement
+        self._limiter = limiter
+        self._metrics = metrics
+        self._retry_max_seconds = retry_max_seconds
+        self._on_misconfigured = on_misconfigured
+        self._lanes: dict[tuple[int, str], Lane] = {}
+        self._ready: asyncio.Queue[Lane] = asyncio.Queue()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks = tasks
+        self._callers = [tasks.start(self._call_lanes()) for _ in range(concurrency)]
+
+    def take(self, events: Iterable[Pending]) -> None:
+        """See :class:`Deliverer`."""
+        for event in events:
+            key = (event.partition, event.lane)
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = Lane(key)
+                self._ready.put_nowait(lane)
+            lane.waiting.append(event)
+
+    def abandon(self) -> None:
+        """See :class:`Deliverer`."""
+        for lane in self._lanes.values():
+            lane.dropped = True
+            lane.waiting.clear()
+        self._lanes.clear()
+
+    async def close(self) -> None:
+        """See :class:`Deliverer`."""
+        for caller in self._callers:
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+        await self._sender.close()
+
+    # -- callers
+
+    async def _call_lanes(self) -> None:
+        while True:
+            lane = await self._ready.get()
+            await self._open.wait()
+            await self._advance(lane)
+
+    async def _advance(self, lane: Lane) -> None:
+        """One step of a lane: call for its first event, and see what becomes of it."""
+        if lane.is_dropped() or not lane.waiting:
+            self._close_lane(lane)
+            return
+        event = lane.waiting[0]
+        if event.error is not None:
+            self._settlement.rejected(event, event.error, stage=STAGE)
+            self._next_event(lane)
+            return
+        request = event.merged_request or event.requests[lane.next_request]
+        if request is None:
+            raise AssertionError("an event reached delivery before it was mapped")
+        await self._limiter.wait()
+        if lane.is_dropped():
+            return
+        if lane.attempts == 0:
+            lane.first_attempt_at = monotonic()
+        lane.attempts += 1
+        try:
+            answer = await self._call(event, request)
+        except (TypeError, ValueError) as error:
+            self._reject(lane, event, PayloadError(f"cannot be written as JSON: {error}"), 0)
+            return
+        if lane.is_dropped():
+            return
+        self._conclude(lane, event, answer)
+
+    async def _call(self, event: Pending, request: Request) -> Answer:
+        started = monotonic()
+        self._metrics.request_started()
+        status = 0
+        try:
+            answer = await self._sender.send(request)
+            status = answer.status
+        finally:
+            self._metrics.request_ended(event.action, status, monotonic() - started)
+        return answer
+
+    def _conclude(self, lane: Lane, event: Pending, answer: Answer) -> None:
+        verdict = Verdict.RETRY
+        if answer.status:
+            verdict = self._destination.classify(
+                answer.status, answer.headers.get("content-type", ""), answer.body
+            )
+        if verdict is Verdict.MISCONFIGURED:
+            self._hold(lane, answer)
+            return
+        self._release()
+        if verdict is Verdict.DELIVERED:
+            lane.next_request += 1
+            lane.attempts = 0
+            if event.merged_request is None and lane.next_request < len(event.requests):
+                self._ready.put_nowait(lane)
+                return
+            self._settlement.delivered(event)
+            self._next_event(lane)
+        elif verdict is Verdict.REJECTED:
+            self._reject(
+                lane,
+                event,
+                EventError(
+                    "rejected",
+                    f"{self._destination.name} answered {answer.status}: {_excerpt(answer.body)}",
+                ),
+                answer.status,
+            )
+        elif monotonic() - lane.first_attempt_at >= self._retry_max_seconds:
+            said = f"status {answer.status}" if answer.status else answer.text
+            self._reject(
+                lane,
+                event,
+                EventError(
+                    "retries-exhausted",
+                    f"{self._destination.name} did not accept it within "
+                    f"{self._retry_max_seconds:g} s (STREAMS_RETRY_MAX_SECONDS); last: {said}",
+                ),
+                answer.status,
+            )
+        else:
+            self._metrics.retried(event.action)
+            self._later(lane, retry.delay(lane.attempts, answer.headers))
+
+    def _reject(self, lane: Lane, event: Pending, error: EventError, status: int) -> None:
+        if event.merged:
+            # One of several merged events is at fault: find it by calling for each alone.
+            lane.waiting.popleft()
+            lane.waiting.extendleft(reversed([*event.merged, event]))
+            event.merged, event.merged_request = [], None
+            lane.next_request = lane.attempts = 0
+            self._ready.put_nowait(lane)
+            return
+        self._settlement.rejected(event, error, stage=STAGE, status=status, attempts=lane.attempts)
+        self._next_event(lane)
+
+    def _next_event(self, lane: Lane) -> None:
+        lane.waiting.popleft()
+        lane.next_request = lane.attempts = 0
+        if lane.waiting:
+            # Behind the others, so that a busy person does not keep a caller to themselves.
+            self._ready.put_nowait(lane)
+        else:
+            self._close_lane(lane)
+
+    def _close_lane(self, lane: Lane) -> None:
+        if self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
+
+    def _later(self, lane: Lane, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._ready.put_nowait, lane)
+
+    # -- a destination that refuses us
+
+    def _hold(self, lane: Lane, answer: Answer) -> None:
+        """Make no calls but one now and then, until the destination takes us again."""
+        if self._open.is_set():
+            self._open.clear()
+            why = f"status {answer.status}: {_excerpt(answer.body)}"
+            log.error("destination refuses us", destination=self._destination.name, answer=why)
+            self._on_misconfigured(why)
+            self._tasks.start(self._probe(lane))
+        else:
+            # Its call was on the way when another one was refused.
+            self._ready.put_nowait(lane)
+
+    async def _probe(self, lane: Lane) -> None:
+        while not self._open.is_set():
+            await asyncio.sleep(PROBE_SECONDS)
+            if lane.is_dropped() or not lane.waiting:
+                # Nothing left to try with: let the next event find out.
+                self._release()
+                return
+            event = lane.waiting[0]
+            request = event.merged_request or event.requests[lane.next_request]
+            assert request is not None  # noqa: S101 - it was called before
+            answer = await self._call(event, request)
+            if lane.is_dropped():
+                continue
+            verdict = self._destination.classify(
+                answer.status, answer.headers.get("content-type", ""), answer.body
+            )
+            if answer.status and verdict is not Verdict.MISCONFIGURED:
+                self._conclude(lane, event, answer)
+                return
+
+    def _release(self) -> None:
+        if not self._open.is_set():
+            log.info("destination takes us again", destination=self._destination.name)
+            self._open.set()
+            self._on_misconfigured(None)
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:EXCERPT_BYTES].decode("utf-8", "replace")

@@ -1,0 +1,120 @@
+"""Outcomes take effect here, and nowhere else.
+
+What was delivered is remembered by messageId, what cannot be delivered is buried in the
+dead letters. When that is durable the event's one outcome is counted, and its chunk comes
+closer to its acknowledgement (guarantees G1 and G4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+
+from streams.batching.pending import Pending
+from streams.dead_letters.record import DeadLetter
+from streams.engine.tasks import Tasks
+from streams.errors import EventError
+from streams.outcomes import Outcome
+from streams.telemetry.metrics import Metrics
+
+REMEMBER_AFTER_SECONDS = 0.05
+"""How long delivered messageIds are collected before they are written together."""
+
+Remember = Callable[[int, Sequence[bytes]], Awaitable[None]]
+Bury = Callable[[DeadLetter], Awaitable[None]]
+Settled = Callable[[Pending], None]
+
+
+class Settlement:
+    """Brings events to their outcome.
+
+    ``remember(partition, digests)`` and ``bury(dead_letter)`` are done when the broker
+    has confirmed; ``settled`` is told of every event that needs no more attention.
+    """
+
+    def __init__(
+        self,
+        *,
+        remember: Remember,
+        bury: Bury,
+        settled: Settled,
+        metrics: Metrics,
+        tasks: Tasks,
+    ) -> None:
+        self._remember = remember
+        self._bury = bury
+        self._settled = settled
+        self._metrics = metrics
+        self._tasks = tasks
+        self._delivered: dict[int, list[tuple[Pending, Outcome]]] = defaultdict(list)
+
+    def delivered(self, event: Pending) -> None:
+        """The destination acknowledged an event, and with it those merged into it."""
+        collected = self._delivered[event.partition]
+        if not collected:
+            asyncio.get_running_loop().call_later(
+                REMEMBER_AFTER_SECONDS, self._write, event.partition
+            )
+        self._metrics.latency(event.produced_at)
+        collected.extend((merged, Outcome.COALESCED) for merged in event.merged)
+        collected.append((event, Outcome.DELIVERED))
+
+    def without_call(self, event: Pending, outcome: Outcome, reason: str = "") -> None:
+        """An event needs no call: it is filtered, or a duplicate."""
+        self._finish(event, outcome, reason)
+
+    def rejected(
+        self, event: Pending, error: EventError, *, stage: str, status: int = 0, attempts: int = 0
+    ) -> None:
+        """An event cannot be delivered: into the dead letters with it."""
+        self._tasks.start(
+            self._bury_and_finish(
+                event,
+                DeadLetter(
+                    raw=event.raw,
+                    origin=event.origin,
+                    stage=stage,
+                    reason=error.reason,
+                    text=str(error),
+                    key=event.lane,
+                    produced_at=event.produced_at,
+                    action=event.action,
+                    status=status,
+                    attempts=attempts,
+                ),
+            )
+        )
+
+    async def _bury_and_finish(self, event: Pending, letter: DeadLetter) -> None:
+        await self._bury(letter)
+        self._finish(event, Outcome.DEAD_LETTERED, letter.reason)
+
+    def _write(self, partition: int) -> None:
+        events = self._delivered.pop(partition, [])
+        if events:
+            self._tasks.start(self._remember_and_finish(partition, events))
+
+    async def _remember_and_finish(
+        self, partition: int, events: list[tuple[Pending, Outcome]]
+    ) -> None:
+        # Whoever reads a remembered event again skips it, and what it taught: so that
+        # must be durable first.
+        for progress in {id(event.progress): event.progress for event, _ in events}.values():
+            for confirmation in progress.confirmations:
+                await confirmation
+        await self._remember(partition, [event.digest for event, _ in events])
+        for event, outcome in events:
+            self._finish(event, outcome)
+
+    def _finish(self, event: Pending, outcome: Outcome, reason: str = "") -> None:
+        if event.progress.is_abandoned():
+            # The next owner of its partition reads it again, and counts it.
+            return
+        self._metrics.outcome(outcome, event.action, reason)
+        self._settled(event)
+        event.progress.finish()
+
+    def clear(self) -> None:
+        """Forget what was collected: its partitions belong to another worker."""
+        self._delivered.clear()

@@ -1,0 +1,75 @@
+"""Encharge, the marketing tool, as Segment's destination "Encharge (Actions)" drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streams.destinations.base import Request, Subscription, Verdict
+from streams.destinations.encharge.api import Api
+from streams.destinations.encharge.deletion import deletion
+from streams.destinations.encharge.merge import merge
+from streams.destinations.encharge.presets import PRESETS
+from streams.destinations.encharge.status import classify
+from streams.destinations.encharge.subscriptions import compile_subscriptions
+from streams.errors import SettingsError
+from streams.events import Event
+
+__all__ = ["PRESETS", "Encharge"]
+
+
+class Encharge:
+    """A :class:`~streams.destinations.base.Destination`.
+
+    ``write_key`` is for the ingest host and defaults to ``api_key``. ``subscriptions`` are
+    in the form of Segment's configuration (:mod:`.subscriptions`). Raises ``SettingsError``
+    if a key is empty or a subscription is wrong.
+    """
+
+    __slots__ = ("_api", "_subscriptions")
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        write_key: str | None = None,
+        api_url: str = "https://api.encharge.io",
+        ingest_url: str = "https://ingest.encharge.io/v1",
+        subscriptions: Sequence[Mapping[str, Any]] = PRESETS,
+    ) -> None:
+        if not api_key:
+            raise SettingsError("Encharge: the API key is empty")
+        self._api = Api(
+            api_key=api_key,
+            write_key=write_key or api_key,
+            api_url=api_url,
+            ingest_url=ingest_url,
+        )
+        self._subscriptions = compile_subscriptions(self._api, subscriptions)
+
+    @property
+    def name(self) -> str:
+        """For metrics and logs."""
+        return "encharge"
+
+    @property
+    def integration_names(self) -> frozenset[str]:
+        """Segment's two names for the destination, and the bare one for convenience."""
+        return frozenset({"Encharge (Actions)", "Encharge Cloud (Actions)", "Encharge"})
+
+    @property
+    def subscriptions(self) -> Sequence[Subscription]:
+        """In the order in which they fire."""
+        return self._subscriptions
+
+    def delete(self, event: Event) -> Request:
+        """The request that erases a person. Raises ``PayloadError`` without an id."""
+        return deletion(self._api, event)
+
+    def merge(self, earlier: Request, later: Request) -> Request | None:
+        """The one request that leaves a person as these two would, or None."""
+        return merge(earlier, later)
+
+    def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
+        """What an HTTP answer means."""
+        return classify(status, content_type, body)

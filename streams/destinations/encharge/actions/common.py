@@ -1,0 +1,105 @@
+"""What several actions share: `encharge/common-definitions.ts` of segmentio/action-destinations."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from streams.mapping.payload import Field, Payload
+
+
+def path(name: str) -> dict[str, str]:
+    """The mapping that takes one value of the event."""
+    return {"@path": f"$.{name}"}
+
+
+def first_of(*names: str) -> dict[str, Any]:
+    """The mapping that takes the first of several values that is there."""
+    name, *others = names
+    if not others:
+        return path(name)
+    return {"@if": {"exists": path(name), "then": path(name), "else": first_of(*others)}}
+
+
+def _part_of_context(name: str, properties: dict[str, str]) -> Field:
+    """A field for an object under ``context``, of which only ``properties`` are known."""
+    return Field(
+        label=name.capitalize(),
+        type="object",
+        properties={key: Field(label=label, type="string") for key, label in properties.items()},
+        default={key: path(f"context.{name}.{key}") for key in properties},
+    )
+
+
+EMAIL: Final = Field(
+    label="Email",
+    type="string",
+    default=first_of("email", "traits.email", "context.traits.email", "properties.email"),
+)
+ANONYMOUS_ID: Final = Field(label="Anonymous ID", type="string", default=path("anonymousId"))
+USER_ID: Final = Field(label="User ID", type="string", default=path("userId"))
+TIMESTAMP: Final = Field(
+    label="Timestamp", type="string", format="date-time", default=path("timestamp")
+)
+MESSAGE_ID: Final = Field(label="MessageId", type="string", default=path("messageId"))
+USER_FIELDS: Final = Field(label="User Fields", type="object", default=path("context.traits"))
+
+PERSON_EVENT_FIELDS: Final = {
+    "type": Field(label="Type", type="string", required=True, default=path("type")),
+    "email": EMAIL,
+    "segmentAnonymousId": ANONYMOUS_ID,
+    "userId": USER_ID,
+    "groupId": Field(label="Group ID", type="string", default=path("context.groupId")),
+    "timestamp": TIMESTAMP,
+    "messageId": MESSAGE_ID,
+    "ip": Field(label="IP Address", type="string", default=path("context.ip")),
+    "userAgent": Field(label="User Agent", type="string", default=path("context.userAgent")),
+    "campaign": _part_of_context(
+        "campaign",
+        {
+            "name": "Name",
+            "source": "Source",
+            "medium": "Medium",
+            "term": "Term",
+            "content": "Content",
+        },
+    ),
+    "page": _part_of_context(
+        "page",
+        {
+            "url": "URL",
+            "title": "Title",
+            "referrer": "Referrer",
+            "path": "Path",
+            "search": "Search",
+        },
+    ),
+    "location": _part_of_context(
+        "location", {"city": "City", "region": "Region", "country": "Country"}
+    ),
+}
+"""The fields that identify, track and page have in common."""
+
+_CONTEXT: Final = ("ip", "userAgent", "campaign", "page", "location", "groupId")
+_IDS: Final = ("email", "userId", "segmentAnonymousId")
+
+
+def person_event(payload: Payload, *, traits: str) -> dict[str, Any]:
+    """The body of an event about a person, whose traits are under ``traits`` in the payload.
+
+    The ids are on the body and on ``user``, where a trait of the same name replaces them.
+    """
+    # Plain loops: this runs for nearly every event, and comprehensions take twice as long.
+    body = payload.copy()
+    context: dict[str, Any] = {}
+    for name in _CONTEXT:
+        if name in body:
+            context[name] = body.pop(name)
+    user: dict[str, Any] = {}
+    for name in _IDS:
+        if name in payload:
+            user[name] = payload[name]
+    if traits in payload:
+        user.update(payload[traits])
+    body["context"] = context
+    body["user"] = user
+    return body

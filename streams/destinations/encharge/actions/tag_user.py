@@ -1,0 +1,20 @@
+"""Tag User: add tags to a person."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.destinations.base import Request
+from streams.destinations.encharge.actions.action import Action
+from streams.destinations.encharge.actions.tags import TAG_FIELDS, tag_request
+from streams.destinations.encharge.api import Api
+from streams.mapping.payload import Payload
+
+
+def _request(api: Api, payload: Payload) -> Request:
+    return tag_request(api, "POST", payload)
+
+
+TAG_USER: Final = Action(
+    slug="addTag", title="Tag User", stream="tag", fields=TAG_FIELDS, request=_request
+)

@@ -1,0 +1,46 @@
+"""Two adjacent identifies of one person as one.
+
+Encharge upserts a person field by field (docs, Ingest API), so of two identifies that
+surely reach the same person only the last word on each field counts. "Surely": the same
+userId and anonymous id, and no second email; an email can itself select a person.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.destinations.base import Request
+
+_WHO = ("userId", "segmentAnonymousId")
+
+
+def merge(earlier: Request, later: Request) -> Request | None:
+    """The one request that leaves a person as these two would, or None."""
+    first, second = earlier.body, later.body
+    if not (_is_identify(earlier) and _is_identify(later) and earlier.url == later.url):
+        return None
+    if any(first.get(name) != second.get(name) for name in _WHO):
+        return None
+    emails = {body["email"] for body in (first, second) if body.get("email") is not None}
+    emails |= {
+        body["user"]["email"] for body in (first, second) if body["user"].get("email") is not None
+    }
+    if len(emails) > 1 or "tags" in first["user"] or "tags" in second["user"]:
+        # Tags add up in Encharge: the later list does not replace the earlier one.
+        return None
+    body: dict[str, Any] = {**first, **second}
+    body["user"] = {**first["user"], **second["user"]}
+    if "context" in first and "context" in second:
+        body["context"] = {**first["context"], **second["context"]}
+    return Request(later.method, later.url, later.headers, body)
+
+
+def _is_identify(request: Request) -> bool:
+    body = request.body
+    return (
+        request.method == "POST"
+        and isinstance(body, dict)
+        and body.get("type") == "identify"
+        and isinstance(body.get("user"), dict)
+        and body.get("userId") is not None
+    )

@@ -1,0 +1,180 @@
+"""Faust's Kafka consumer, delivering chunks instead of single records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ack_lock
+from mode.utils.futures import notify
+
+from streams.engine.acks import AckQueue
+from streams.engine.chunks import Chunk
+
+if TYPE_CHECKING:
+    from mode import Service
+
+CHUNK_RECORDS = 1000
+POLL_SECONDS = 0.1
+"""How long to wait for records before looking which partitions are to be read now."""
+FETCH_WAIT_MS = 100
+"""How long the broker may hold an empty fetch. Faust's 1,500 ms delay what is resumed."""
+
+
+class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that talks to Kafka, with the settings that Faust does not offer."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
+    """Delivers the records of chunked topics as chunks; all other topics as Faust does.
+
+    Guarantees: the chunks of a partition are delivered in offset order; an offset is
+    committed only when every chunk up to it is finished; a chunk from an earlier
+    assignment can move nothing.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._chunks: dict[TP, AckQueue[Chunk]] = defaultdict(AckQueue)
+
+    def _new_consumer_thread(self) -> ChunkConsumerThread:
+        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- delivery
+
+    async def _drain_messages(self, fetcher: Service) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                await self._deliver(await self._next_records())
+                # Even a busy topic must leave the loop some room.
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def _next_records(self) -> Mapping[TP, list[Any]]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = self._get_active_partitions()
+        if not active:
+            await self.sleep(POLL_SECONDS)
+            return {}
+        return dict(await self._getmany(active_partitions=active, timeout=POLL_SECONDS))
+
+    async def _deliver(self, fetched: Mapping[TP, list[Any]]) -> None:
+        generation = self.app.consumer_generation_id
+        for aiokafka_tp, records in fetched.items():
+            tp = TP(*aiokafka_tp)
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(aiokafka_tp))
+            deliver = (
+                self._deliver_chunks
+                if tp.topic in self.app.chunked_topics
+                else self._deliver_records
+            )
+            if not await deliver(tp, records, generation):
+                # Flow stopped or partitions moved. Faust seeks to the committed offsets
+                # before it lets records flow again, so what is left here is read again.
+                return
+
+    def _current(self, generation: int) -> bool:
+        return bool(self.flow_active) and self.app.consumer_generation_id == generation
+
+    async def _deliver_chunks(self, tp: TP, records: list[Any], generation: int) -> bool:
+        # A partition that was paused since the fetch still gets its records: the client's
+        # position is already behind them, so to skip them here would be to lose them.
+        position = self._read_offset[tp]
+        if position is not None and records[0].offset < position:
+            records = [record for record in records if record.offset >= position]
+        for start in range(0, len(records), CHUNK_RECORDS):
+            if not self._current(generation):
+                return False
+            chunk = Chunk(tp, records[start : start + CHUNK_RECORDS], generation)
+            self._chunks[tp].add(chunk)
+            await self.wait_first(self.callback(chunk), self.suspend_flow.wait())
+            self._read_offset[tp] = chunk.next_offset
+        return self._current(generation)
+
+    async def _deliver_records(self, tp: TP, records: list[Any], generation: int) -> bool:
+        for record in records:
+            if not self._current(generation):
+                return False
+            position = self._read_offset[tp]
+            if position is None or record.offset >= position:
+                message = self._to_message(tp, record)
+                await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                self._read_offset[tp] = record.offset
+        return self._current(generation)
+
+    # -- acknowledgement
+
+    def ack(self, message: Any) -> bool:
+        """Mark a message as finished; a chunk only if it is still waited for."""
+        if not isinstance(message, Chunk):
+            return bool(super().ack(message))
+        with ack_lock:
+            message.acked = True
+            message.finished = True
+            self._unacked_messages.discard(message)
+            notify(self._waiting_for_ack)
+            return self._chunks[message.tp].holds(message)
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        offsets: dict[TP, int] = super()._filter_committable_offsets(tps)
+        for tp, queue in self._chunks.items():
+            offset = queue.committable()
+            if offset is not None and self._should_commit(tp, offset):
+                offsets[tp] = offset
+        return offsets
+
+    # -- stop and rebalance
+
+    async def wait_empty(self) -> None:
+        """Let started chunks finish, at most for the drain time, commit, and let go of the rest.
+
+        Faust waits for ever, which would keep a partition from its next owner for as long
+        as a destination is down. What is let go is not committed, so it is read again.
+        """
+        deadline = monotonic() + self.app.drain_seconds
+        self.app.on_drain()
+        while self._started_chunks() and monotonic() < deadline and not self.app.crashed:
+            await self._wait_for_ack(timeout=1)
+        await self.commit_and_end_transactions()
+        self._abandon(list(self._chunks))
+
+    def _started_chunks(self) -> bool:
+        return any(
+            chunk.tracked and not chunk.finished
+            for queue in self._chunks.values()
+            for chunk in queue
+        )
+
+    def _abandon(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            for chunk in self._chunks.pop(tp, ()):
+                chunk.abandoned = True
+                self._unacked_messages.discard(chunk)
+        self.app.on_abandon()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Call during a rebalance, before the partitions get their next owner."""
+        await super().on_partitions_revoked(revoked)
+        self._abandon(list(self._chunks))
+
+
+class ChunkTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's Kafka transport with the chunk consumer."""
+
+    Consumer = ChunkConsumer

@@ -1,0 +1,133 @@
+"""Where the rows of one partition of a table live: in memory, or in RocksDB on disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from rocksdict import AccessType, Options, Rdict, WriteBatch
+
+FORMAT_VERSION = 1
+"""Of the rows and their place on disk. A store of another version is rebuilt, not read."""
+
+_OFFSET_KEY = b"\x00offset"
+
+
+class Store(Protocol):
+    """The rows of one partition, and the changelog offset up to which they are complete."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+
+    def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        """Store rows (None deletes) and the changelog offset that they came from, at once."""
+
+    def offset(self) -> int | None:
+        """The last changelog offset in this store, or None when there is none."""
+
+    def __len__(self) -> int:
+        """About how many rows there are."""
+
+    def close(self) -> None:
+        """Release what the store holds."""
+
+
+class MemoryStore:
+    """Rows in a dict. Recovered from the changelog after every start."""
+
+    def __init__(self, ttl_seconds: int | None = None) -> None:
+        self._rows: dict[bytes, bytes] = {}
+        self._ttl = ttl_seconds
+        self._written: dict[bytes, float] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """See :class:`Store`."""
+        return self._rows.get(key)
+
+    def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:  # noqa: ARG002
+        """See :class:`Store`."""
+        for key, value in rows.items():
+            if value is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = value
+        if self._ttl is not None:
+            self._expire(rows, self._ttl)
+
+    def _expire(self, rows: Mapping[bytes, bytes | None], ttl: int) -> None:
+        now = time.monotonic()
+        for key in rows:
+            # Taken out first, so that the dict stays in order of writing.
+            self._written.pop(key, None)
+            self._written[key] = now
+        for key, written in list(_first(self._written, 2 * len(rows) + 1)):
+            if written > now - ttl:
+                break
+            del self._written[key]
+            self._rows.pop(key, None)
+
+    def offset(self) -> int | None:
+        """See :class:`Store`."""
+        return None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def close(self) -> None:
+        """See :class:`Store`."""
+        self._rows.clear()
+
+
+def _first(mapping: Mapping[bytes, float], count: int) -> list[tuple[bytes, float]]:
+    return [item for _, item in zip(range(count), mapping.items(), strict=False)]
+
+
+class RocksStore:
+    """Rows in RocksDB. A restart goes on where the last confirmed write ended."""
+
+    def __init__(self, path: Path, ttl_seconds: int | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_max_log_file_size(1 << 20)
+        options.set_keep_log_file_num(2)
+        access = AccessType.read_write()
+        if ttl_seconds is not None:
+            access = AccessType.with_ttl(ttl_seconds)
+        self._db = Rdict(str(path), options, access_type=access)
+
+    @staticmethod
+    def destroy(path: Path) -> None:
+        """Remove a store from disk."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    def get(self, key: bytes) -> bytes | None:
+        """See :class:`Store`."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        """See :class:`Store`."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in rows.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_OFFSET_KEY, str(offset).encode())
+        self._db.write(batch)
+
+    def offset(self) -> int | None:
+        """See :class:`Store`."""
+        value = self._db.get(_OFFSET_KEY)
+        return None if value is None else int(value)
+
+    def __len__(self) -> int:
+        return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0)
+
+    def close(self) -> None:
+        """See :class:`Store`."""
+        self._db.close()

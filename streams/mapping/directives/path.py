@@ -1,0 +1,23 @@
+"""``@path``: a value of the event.
+
+``$.properties.plan`` and ``properties.plan`` are the same; ``$.`` alone is the whole event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.mapping.paths import Resolver, cached_path, compile_path, without_root
+from streams.mapping.scope import Scope
+
+
+def compile_path_directive(value: Any, scope: Scope) -> Resolver:
+    """The closure for ``{"@path": value}``: a path, or a directive that leads to one."""
+    if isinstance(value, str):
+        return compile_path(without_root(value))
+    source = scope.compile_string(value)
+
+    def resolve(event: Any) -> Any:
+        return cached_path(without_root(source(event)))(event)
+
+    return resolve

@@ -1,0 +1,242 @@
+"""The pipeline on one page: the stages in order, and what connects them.
+
+::
+
+    source topic(s)
+        | ingest    decode, validate, filter by `integrations`, re-key by person
+        v
+    <app id>-events        one partition holds all events of a person, in order
+        | resolve   skip duplicates, learn and apply identities, pick subscriptions
+        v
+    identify  track  page  group  alias  tag  untag  delete     per-action streams
+        | one agent each: map events to requests
+        v
+    window    by size or age, coalesced                         one for each partition
+        | deliver   a lane for each person
+        v
+    destination            -> delivered | coalesced
+    dead letters           <- from ingest, resolve and deliver
+
+Beside it, co-partitioned with ``<app id>-events``, two tables: ``identities`` (devices,
+users, aliases) and ``seen`` (delivered messageIds).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from faust.types import TP
+
+from streams import agents
+from streams.batching.coalesce import coalesce
+from streams.batching.pending import Pending
+from streams.batching.window import Windows
+from streams.dead_letters.producer import DeadLetters
+from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
+from streams.delivery.limiter import RateLimiter
+from streams.delivery.seen import SeenTable
+from streams.delivery.sender import HttpSender
+from streams.delivery.settle import Settlement
+from streams.destinations.base import Destination
+from streams.engine.app import ChunkApp
+from streams.engine.chunks import ChunkTopic
+from streams.engine.producer import BatchProducer
+from streams.engine.stores import FORMAT_VERSION, MemoryStore, RocksStore, Store
+from streams.engine.tables import ChunkTable
+from streams.engine.tasks import Tasks
+from streams.routing.resolve import DELETE, Resolve
+from streams.settings import Settings, TableStore
+from streams.source.ingest import Ingest
+from streams.telemetry.metrics import Metrics
+
+ACTIONS: Final = ("identify", "track", "page", "group", "alias", "tag", "untag", DELETE)
+"""The per-action streams."""
+
+IDENTITIES: Final = "identities"
+SEEN: Final = "seen"
+
+
+def changelogs(settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """Topic configuration of each table's changelog, by table name."""
+    return {
+        IDENTITIES: {"cleanup.policy": "compact"},
+        SEEN: {
+            "cleanup.policy": "delete",
+            "retention.ms": str(settings.streams_dedup_seconds * 1000),
+        },
+    }
+
+
+class Pipeline:
+    """The stages of one worker and one destination, wired together."""
+
+    def __init__(
+        self,
+        app: ChunkApp,
+        settings: Settings,
+        *,
+        sources: Sequence[str],
+        destination: Destination,
+        producer: BatchProducer,
+        metrics: Metrics,
+        on_misconfigured: Callable[[str | None], None],
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._paused: set[int] = set()
+        self._crash: asyncio.Future[None] | None = None
+        self._tasks = Tasks(self._failed)
+        dead_letters = DeadLetters(producer, settings.dlq_topic)
+        self._identities = ChunkTable(
+            app,
+            name=IDENTITIES,
+            partitions=settings.streams_partitions,
+            open_store=self._opener(IDENTITIES),
+            producer=producer,
+        )
+        seen = SeenTable(
+            app,
+            name=SEEN,
+            partitions=settings.streams_partitions,
+            open_store=self._opener(SEEN, ttl_seconds=settings.streams_dedup_seconds),
+            producer=producer,
+        )
+        self._tables = [app.tables.add(self._identities), app.tables.add(seen)]
+        self._settlement = Settlement(
+            remember=seen.remember,
+            bury=dead_letters.bury,
+            settled=self._settled,
+            metrics=metrics,
+            tasks=self._tasks,
+        )
+        self._destination = destination
+        self._deliverer = self._new_deliverer(on_misconfigured)
+        self._windows = Windows(
+            max_events=settings.streams_batch_max_events,
+            max_seconds=settings.streams_batch_max_seconds,
+            flush=self._flush,
+        )
+        channels = agents.channels_for(app, ACTIONS)
+        self._resolve = Resolve(
+            destination=destination,
+            identities=self._identities,
+            seen=seen,
+            streams=channels,
+            submit=self._windows.add,
+            settlement=self._settlement,
+            dead_letters=dead_letters,
+            metrics=metrics,
+            tasks=self._tasks,
+            consumer=lambda: app.consumer,
+            on_load=self._on_load,
+        )
+        self._ingest = Ingest(
+            producer=producer,
+            stage_topic=settings.stage_topic,
+            partitions=settings.streams_partitions,
+            max_event_bytes=settings.streams_max_event_bytes,
+            integration_names=destination.integration_names,
+            dead_letters=dead_letters,
+            metrics=metrics,
+            tasks=self._tasks,
+            consumer=lambda: app.consumer,
+        )
+        agents.declare_ingest(app, ChunkTopic(app, topics=list(sources)), self._ingest)
+        agents.declare_resolve(app, ChunkTopic(app, topics=[settings.stage_topic]), self._resolve)
+        agents.declare_actions(app, channels, self._resolve)
+        app.when_draining(self._windows.flush_all)
+        app.when_abandoned(self._abandon)
+        metrics.before_reading(self._measure)
+
+    # -- window -> deliver
+
+    def _flush(self, partition: int, window: list[Pending]) -> None:  # noqa: ARG002
+        self._metrics.window(len(window))
+        events: Iterable[Pending] = window
+        if self._settings.streams_coalesce:
+            events = coalesce(window, self._destination.merge)
+        self._deliverer.take(events)
+
+    def _new_deliverer(self, on_misconfigured: Callable[[str | None], None]) -> Deliverer:
+        settings = self._settings
+        if settings.streams_dry_run:
+            return DryRun(self._settlement)
+        return LaneDeliverer(
+            destination=self._destination,
+            sender=HttpSender(
+                max_connections=settings.streams_max_concurrency,
+                timeout_seconds=settings.streams_request_timeout_seconds,
+            ),
+            settlement=self._settlement,
+            limiter=RateLimiter(settings.streams_max_requests_per_second, self._metrics),
+            metrics=self._metrics,
+            tasks=self._tasks,
+            concurrency=settings.streams_max_concurrency,
+            retry_max_seconds=settings.streams_retry_max_seconds,
+            on_misconfigured=on_misconfigured,
+        )
+
+    def _settled(self, event: Pending) -> None:
+        self._resolve.settled(event)
+
+    # -- backpressure
+
+    def _on_load(self, partition: int, unsettled: int) -> None:
+        limit = self._settings.streams_max_waiting_events
+        if unsettled >= limit and partition not in self._paused:
+            self._paused.add(partition)
+            self._app.consumer.pause_partitions({TP(self._settings.stage_topic, partition)})
+        elif unsettled <= limit // 2 and partition in self._paused:
+            self._paused.discard(partition)
+            self._app.consumer.resume_partitions({TP(self._settings.stage_topic, partition)})
+
+    # -- stop, rebalance, failure
+
+    def _abandon(self) -> None:
+        self._paused.clear()
+        self._windows.clear()
+        self._deliverer.abandon()
+        self._settlement.clear()
+        self._resolve.abandon()
+
+    def _failed(self, error: BaseException) -> None:
+        if self._crash is None:
+            self._crash = asyncio.ensure_future(self._app.crash(error))
+
+    async def close(self) -> None:
+        """End background work. Call after the app has stopped."""
+        await self._deliverer.close()
+        await self._tasks.cancel()
+
+    # -- state
+
+    def _opener(self, table: str, ttl_seconds: int | None = None) -> Callable[[int], Store]:
+        settings = self._settings
+        if settings.streams_table_store is TableStore.MEMORY:
+            return lambda _: MemoryStore(ttl_seconds)
+        root = store_root(settings) / table
+        return lambda partition: RocksStore(root / str(partition), ttl_seconds)
+
+    def _measure(self) -> None:
+        self._metrics.unsettled(self._resolve.unsettled())
+        for table in self._tables:
+            self._metrics.table_rows(table.name, len(table.data))
+        self._metrics.forget_lag()
+        for tp, records in self._lags():
+            self._metrics.lag(tp.topic, tp.partition, records)
+
+    def _lags(self) -> Iterable[tuple[TP, int]]:
+        ends: Mapping[Any, int | None] = self._app.monitor.tp_end_offsets
+        for tp, committed in list(self._app.consumer._committed_offset.items()):
+            end = ends.get(tp)
+            if tp.topic in self._app.chunked_topics and end is not None and committed is not None:
+                yield tp, max(end - committed, 0)
+
+
+def store_root(settings: Settings) -> Path:
+    """Where the stores of this app live on disk."""
+    return settings.streams_data_dir / settings.streams_app_id / f"v{FORMAT_VERSION}"

@@ -1,0 +1,339 @@
+"""The second stage: who each event belongs to, and which actions it takes.
+
+Reads the person-keyed stage topic. Recognises duplicates, learns and applies identities,
+picks the subscriptions that fire, and hands the events of a chunk to their per-action
+streams. When those have mapped them, the chunk's events go on in their original order
+(see docs/adr/0003-order-across-actions.md).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+
+from streams.batching.pending import Pending, Progress
+from streams.dead_letters.producer import DeadLetters
+from streams.dead_letters.record import DeadLetter
+from streams.delivery.seen import SeenTable, digest
+from streams.delivery.settle import Settlement
+from streams.destinations.base import Destination, Request, Subscription
+from streams.engine import packed
+from streams.engine.chunks import Chunk
+from streams.engine.tables import ChunkTable
+from streams.engine.tasks import Tasks
+from streams.errors import EventError
+from streams.events import Event, Origin
+from streams.identity.rules import Identities
+from streams.outcomes import Outcome
+from streams.source.ingest import ALIAS, PARTITION_HEADER, TOPIC_HEADER
+from streams.source.normalise import normalise
+from streams.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+ITEM_BITS: Final = 20
+"""A position is the record's offset and, in its low bits, the item's place in the record."""
+
+STAGE: Final = "resolve"
+DELETE: Final = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a stage record, unpacked."""
+
+    is_alias_note: bool
+    lane: str
+    origin: Origin
+    produced_at: float
+    position: int
+    raw: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """The events of one chunk that need calls, while their per-action streams map them."""
+
+    partition: int
+    events: list[Pending]
+    streams: int
+    """Per-action streams that still have to map their share."""
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """What one per-action stream has to map of a batch."""
+
+    batch: Batch
+    events: list[tuple[Pending, int, Callable[[Event], Request]]] = field(default_factory=list)
+    """(event, place among its requests, how to build the request)"""
+
+
+class ActionStream(Protocol):
+    """A per-action stream: a Faust channel."""
+
+    async def put(self, value: Any) -> None:
+        """Queue a share."""
+
+
+class Resolve:
+    """Dedupe, resolve identities, route.
+
+    Guarantees: within a partition, events go on in the order of the stage topic; what an
+    event taught is durable before the event is settled.
+    """
+
+    def __init__(
+        self,
+        *,
+        destination: Destination,
+        identities: ChunkTable,
+        seen: SeenTable,
+        streams: Mapping[str, ActionStream],
+        submit: Callable[[int, Sequence[Pending]], None],
+        settlement: Settlement,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        tasks: Tasks,
+        consumer: Callable[[], Any],
+        on_load: Callable[[int, int], None],
+    ) -> None:
+        """``submit(partition, events)`` takes mapped events, in order.
+
+        ``consumer`` gives the Faust consumer that chunks are acknowledged to.
+        ``on_load(partition, unsettled)`` is told how many events of a partition wait.
+        """
+        self._destination = destination
+        self._identities = identities
+        self._seen = seen
+        self._streams = streams
+        self._submit = submit
+        self._settlement = settlement
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._tasks = tasks
+        self._consumer = consumer
+        self._on_load = on_load
+        self._underway: dict[int, set[bytes]] = defaultdict(set)
+        self._unsettled: dict[int, int] = defaultdict(int)
+        self._batches: dict[int, deque[Batch]] = defaultdict(deque)
+        self._progress: set[Progress] = set()
+
+    # -- a chunk comes in
+
+    async def take(self, chunk: Chunk) -> None:
+        """Resolve and route the events of a chunk."""
+        partition = chunk.partition
+        items, unreadable = _unpack(chunk)
+        events = sum(1 for item in items if not item.is_alias_note)
+        progress = Progress(
+            events + len(unreadable),
+            on_done=lambda: self._done(chunk, progress),
+            is_abandoned=lambda: chunk.abandoned,
+        )
+        self._progress.add(progress)
+        self._loaded(partition, events)
+        identities = Identities(self._identities.reader(partition), self._horizon(chunk))
+        batch = Batch(partition, [], 0)
+        shares: dict[str, Share] = {}
+        for item in items:
+            try:
+                event: Event = orjson.loads(item.raw)
+                normalise(event, item.origin, item.produced_at)
+            except Exception as error:
+                # Ingest has validated it, so this is a mistake of ours: the event's end,
+                # not the partition's.
+                log.exception("event cannot be read", origin=str(item.origin))
+                if not item.is_alias_note:
+                    batch.events.append(_unread(item, partition, progress, error))
+                continue
+            if item.is_alias_note:
+                identities.learn_alias(event, item.position)
+            else:
+                self._route(
+                    _pending(event, item, partition, progress), item, identities, batch, shares
+                )
+        if identities.writes:
+            progress.confirmations.append(self._identities.write(partition, identities.writes))
+        if unreadable:
+            self._tasks.start(self._bury(unreadable, progress))
+        elif not events:
+            progress.on_done()
+        await self._hand_on(batch, shares)
+
+    def _route(
+        self,
+        pending: Pending,
+        item: Item,
+        identities: Identities,
+        batch: Batch,
+        shares: dict[str, Share],
+    ) -> None:
+        underway = self._underway[pending.partition]
+        if pending.digest in underway or self._seen.holds(pending.partition, pending.digest):
+            # What it taught, it taught the first time; since then others may have.
+            self._settlement.without_call(pending, Outcome.DUPLICATE)
+            return
+        event = pending.event
+        if event["type"] == "alias":
+            identities.learn_alias(event, item.position)
+        identities.learn(event, item.position)
+        identities.enrich(event, item.position)
+        fires = self._firing(pending)
+        if not fires and pending.error is None:
+            self._settlement.without_call(pending, Outcome.FILTERED, "no-subscription")
+            return
+        underway.add(pending.digest)
+        batch.events.append(pending)
+        pending.requests = [None] * len(fires)
+        if fires:
+            pending.action = fires[0].action
+        for place, subscription in enumerate(fires):
+            share = shares.get(subscription.action)
+            if share is None:
+                share = shares[subscription.action] = Share(batch)
+            share.events.append((pending, place, subscription.build))
+
+    def _firing(self, pending: Pending) -> list[Subscription]:
+        event = pending.event
+        if event["type"] == DELETE:
+            return [Subscription(DELETE, DELETE, bool, self._destination.delete)]
+        try:
+            return [s for s in self._destination.subscriptions if s.matches(event)]
+        except Exception as error:
+            log.exception("trigger failed", origin=str(pending.origin))
+            pending.error = EventError("internal-error", f"{type(error).__name__}: {error}")
+            return []
+
+    async def _hand_on(self, batch: Batch, shares: dict[str, Share]) -> None:
+        if not batch.events:
+            return
+        batch.streams = len(shares)
+        self._batches[batch.partition].append(batch)
+        for action, share in shares.items():
+            await self._streams[action].put(share)
+        self._submit_mapped(batch.partition)
+
+    async def _bury(self, unreadable: list[DeadLetter], progress: Progress) -> None:
+        await self._dead_letters.bury(*unreadable)
+        if not progress.is_abandoned():
+            for letter in unreadable:
+                self._metrics.outcome(Outcome.DEAD_LETTERED, letter.action, letter.reason)
+            progress.finish(len(unreadable))
+
+    # -- a per-action stream has mapped its share
+
+    def mapped(self, share: Share) -> None:
+        """A per-action stream is done with its share of a batch."""
+        share.batch.streams -= 1
+        self._submit_mapped(share.batch.partition)
+
+    def _submit_mapped(self, partition: int) -> None:
+        # A batch can be mapped before the one in front of it, when that one has a share in
+        # a busier stream. It waits: events leave in the order in which they came.
+        queue = self._batches[partition]
+        while queue and queue[0].streams == 0:
+            self._submit(partition, queue.popleft().events)
+
+    # -- an event is settled
+
+    def settled(self, pending: Pending) -> None:
+        """An event has its outcome, durably."""
+        self._underway[pending.partition].discard(pending.digest)
+        self._loaded(pending.partition, -1)
+
+    def _done(self, chunk: Chunk, progress: Progress) -> None:
+        self._tasks.start(self._acknowledge(chunk, progress))
+
+    async def _acknowledge(self, chunk: Chunk, progress: Progress) -> None:
+        for confirmation in progress.confirmations:
+            await confirmation
+        if not chunk.abandoned:
+            self._progress.discard(progress)
+            self._metrics.consumed(progress.total)
+            chunk.ack(self._consumer())
+
+    def _loaded(self, partition: int, change: int) -> None:
+        self._unsettled[partition] += change
+        self._on_load(partition, self._unsettled[partition])
+
+    def unsettled(self) -> int:
+        """Events taken and not yet settled."""
+        return sum(self._unsettled.values())
+
+    def _horizon(self, chunk: Chunk) -> int:
+        committed = self._consumer()._committed_offset.get(chunk.tp)
+        return -1 if committed is None else (committed << ITEM_BITS) - 1
+
+    def abandon(self) -> None:
+        """Forget everything that is underway: it belongs to another worker now."""
+        for progress in self._progress:
+            # What was settled stays settled, although its chunk will be read again.
+            self._metrics.consumed(progress.total - progress.remaining)
+        self._progress.clear()
+        self._underway.clear()
+        self._unsettled.clear()
+        self._batches.clear()
+
+
+def _unpack(chunk: Chunk) -> tuple[list[Item], list[DeadLetter]]:
+    items: list[Item] = []
+    unreadable: list[DeadLetter] = []
+    for record in chunk.records:
+        try:
+            items.extend(_items(record))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            unreadable.append(
+                DeadLetter(
+                    raw=record.value,
+                    origin=Origin(record.topic, record.partition, record.offset),
+                    stage=STAGE,
+                    reason="unreadable-stage-record",
+                    text=f"Only this program writes to {record.topic}, but not this: {error}",
+                    key=record.key,
+                    produced_at=record.timestamp / 1000,
+                    action="invalid",
+                )
+            )
+    return items, unreadable
+
+
+def _items(record: Any) -> Iterator[Item]:
+    headers = dict(record.headers)
+    topic, partition = headers[TOPIC_HEADER].decode(), int(headers[PARTITION_HEADER])
+    base = record.offset << ITEM_BITS
+    for index, ((kind, lane, offset, timestamp), raw) in enumerate(packed.unpack(record.value)):
+        yield Item(
+            is_alias_note=kind == ALIAS,
+            lane=lane,
+            origin=Origin(topic, partition, offset),
+            produced_at=timestamp / 1000,
+            position=base | index,
+            raw=raw,
+        )
+
+
+def _pending(event: Event, item: Item, partition: int, progress: Progress) -> Pending:
+    return Pending(
+        event=event,
+        raw=item.raw,
+        origin=item.origin,
+        lane=item.lane,
+        partition=partition,
+        digest=digest(event["messageId"]),
+        produced_at=item.produced_at,
+        progress=progress,
+        action=event["type"],
+    )
+
+
+def _unread(item: Item, partition: int, progress: Progress, error: Exception) -> Pending:
+    event: Event = {"type": "invalid", "messageId": str(item.origin)}
+    pending = _pending(event, item, partition, progress)
+    pending.error = EventError("internal-error", f"{type(error).__name__}: {error}")
+    return pending

@@ -1,0 +1,257 @@
+"""Every setting, in one place. Nothing else in this program reads the environment."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.errors import SettingsError
+
+SASL_PROTOCOLS = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
+SSL_PROTOCOLS = frozenset({"SSL", "SASL_SSL"})
+
+
+class TableStore(StrEnum):
+    """Where tables live on this machine."""
+
+    ROCKSDB = "rocksdb"
+    MEMORY = "memory"
+
+
+class SecurityProtocol(StrEnum):
+    """How to talk to Kafka."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class LogFormat(StrEnum):
+    """How a log line looks."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseSettings):
+    """The settings of a worker; field names are the variables' names in lower case.
+
+    An empty variable counts as unset. Immutable.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        case_sensitive=False,
+        hide_input_in_errors=True,
+    )
+
+    # Kafka
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="brokers, comma-separated")
+    kafka_security_protocol: SecurityProtocol = Field(
+        SecurityProtocol.PLAINTEXT, description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: str | None = Field(
+        None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str | None = Field(None, description="SASL user")
+    kafka_sasl_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_ssl_ca: Path | None = Field(None, description="file with the CA of the brokers")
+    kafka_ssl_cert: Path | None = Field(None, description="file with this client's certificate")
+    kafka_ssl_key: Path | None = Field(None, description="file with this client's key")
+
+    streams_session_seconds: float = Field(
+        10.0, ge=1, description="silence after which Kafka gives a worker's partitions away"
+    )
+
+    # Topics and state
+    streams_source_topic: str = Field(
+        "segment-events", description="topic, comma-separated list, or pattern that starts with ^"
+    )
+    streams_app_id: str = Field(
+        "encharge-streams",
+        pattern=r"^[A-Za-z0-9._-]{1,180}$",
+        description="consumer group and prefix of internal topics",
+    )
+    streams_dlq_topic: str | None = Field(
+        None, description="dead letters; unset: <app id>-dead-letters"
+    )
+    streams_partitions: int = Field(8, ge=1, description="partitions of internal topics")
+    streams_replication_factor: int | None = Field(
+        None, ge=1, description="of internal topics; unset: 3, or the number of brokers if fewer"
+    )
+    streams_data_dir: Path = Field(Path("./.streams"), description="table stores")
+    streams_table_store: TableStore = Field(TableStore.ROCKSDB, description="rocksdb or memory")
+
+    # Events
+    streams_max_event_bytes: int = Field(
+        32 * 1024, ge=1, description="larger events become dead letters"
+    )
+    streams_dedup_seconds: int = Field(
+        86_400, ge=1, description="how long a messageId is remembered"
+    )
+    streams_publish_actions: bool = Field(
+        False, description="also publish the resolved events to <app id>-<action> topics"
+    )
+
+    # Windows and delivery
+    streams_batch_max_events: int = Field(500, ge=1, description="window: flushed at this size")
+    streams_batch_max_seconds: float = Field(1.0, gt=0, description="window: flushed at this age")
+    streams_coalesce: bool = Field(
+        True, description="merge adjacent identifies of one person inside a window"
+    )
+    streams_dry_run: bool = Field(False, description="everything but the call")
+    streams_max_concurrency: int = Field(64, ge=1, description="open requests to a destination")
+    streams_max_requests_per_second: float | None = Field(
+        None, gt=0, description="to a destination; unset: no limit"
+    )
+    streams_max_waiting_events: int = Field(
+        4_000, ge=1, description="unsettled events of a partition before it pauses"
+    )
+    streams_request_timeout_seconds: float = Field(30.0, gt=0, description="of one request")
+    streams_retry_max_seconds: float = Field(
+        14_400, gt=0, description="then a failing event is dead-lettered"
+    )
+    streams_drain_seconds: float = Field(
+        25.0, ge=0, description="how long a stop or rebalance waits for what was started"
+    )
+
+    # Encharge
+    encharge_api_key: SecretStr | None = Field(None, description="required")
+    encharge_write_key: SecretStr | None = Field(
+        None, description="for the ingest host; unset: the API key"
+    )
+    encharge_api_url: str = Field("https://api.encharge.io", description="REST host")
+    encharge_ingest_url: str = Field("https://ingest.encharge.io/v1", description="ingest endpoint")
+
+    # Operation
+    streams_web_host: str = Field("0.0.0.0", description="/healthz /readyz /metrics")  # noqa: S104
+    streams_web_port: int = Field(6066, ge=0, le=65535, description="0 chooses a free port")
+    streams_log_level: str = Field("info", description="debug, info, warning or error")
+    streams_log_format: LogFormat | None = Field(
+        None, description="json or console; unset: json unless a terminal"
+    )
+
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("streams_log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        level = value.lower()
+        if level not in {"debug", "info", "warning", "error"}:
+            raise ValueError("must be debug, info, warning or error")
+        return level
+
+    @field_validator("encharge_api_url", "encharge_ingest_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.kafka_security_protocol in SASL_PROTOCOLS and not (
+            self.kafka_sasl_username and self.kafka_sasl_password and self.kafka_sasl_mechanism
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+    # -- derived names
+
+    @property
+    def dlq_topic(self) -> str:
+        """Where dead letters go."""
+        return self.streams_dlq_topic or f"{self.streams_app_id}-dead-letters"
+
+    @property
+    def stage_topic(self) -> str:
+        """The person-keyed topic between ingest and resolve."""
+        return f"{self.streams_app_id}-events"
+
+    @property
+    def api_key(self) -> str:
+        """The key of Encharge's REST host. Raises ``SettingsError`` when it is not set."""
+        if self.encharge_api_key is None:
+            raise SettingsError(
+                "ENCHARGE_API_KEY is required: Encharge > Settings > Your account > API key"
+            )
+        return self.encharge_api_key.get_secret_value()
+
+    @property
+    def write_key(self) -> str:
+        """The key of Encharge's ingest host."""
+        if self.encharge_write_key is None:
+            return self.api_key
+        return self.encharge_write_key.get_secret_value()
+
+    def kafka_client_options(self) -> dict[str, Any]:
+        """Addresses and security, as aiokafka's clients take them.
+
+        Raises ``SettingsError`` when a certificate file cannot be read.
+        """
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.kafka_bootstrap_servers,
+            "security_protocol": str(self.kafka_security_protocol),
+        }
+        if self.kafka_security_protocol in SASL_PROTOCOLS:
+            assert self.kafka_sasl_password is not None  # noqa: S101 - checked on construction
+            options |= {
+                "sasl_mechanism": self.kafka_sasl_mechanism,
+                "sasl_plain_username": self.kafka_sasl_username,
+                "sasl_plain_password": self.kafka_sasl_password.get_secret_value(),
+            }
+        if self.kafka_security_protocol in SSL_PROTOCOLS:
+            options["ssl_context"] = self.kafka_ssl_context()
+        return options
+
+    def kafka_ssl_context(self) -> ssl.SSLContext:
+        """TLS towards Kafka: the system's CAs or KAFKA_SSL_CA, and a client certificate if set."""
+        try:
+            context = ssl.create_default_context(cafile=self.kafka_ssl_ca)
+            if self.kafka_ssl_cert is not None:
+                context.load_cert_chain(self.kafka_ssl_cert, self.kafka_ssl_key)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"KAFKA_SSL_CA, KAFKA_SSL_CERT, KAFKA_SSL_KEY: {error}") from error
+        return context
+
+
+def load(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings from the environment.
+
+    ``overrides`` are keyed by field name and win. Raises ``SettingsError`` with every
+    variable at fault.
+    """
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        raise SettingsError("; ".join(_complaint(detail) for detail in error.errors())) from error
+
+
+def _complaint(detail: Any) -> str:
+    name = ".".join(str(part) for part in detail["loc"]).upper()
+    text = detail["msg"].removeprefix("Value error, ")
+    return f"{name}: {text}" if name else text
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """(name, default, meaning) of every setting, for ``--help`` and the documentation."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default is None else str(field.default)
+        rows.append((name.upper(), default, field.description or ""))
+    return rows

@@ -1,0 +1,193 @@
+"""The first stage: from the source topic to the person-keyed stage topic.
+
+Takes records with whatever key their producer chose, in any order of people, and hands
+on what is a Segment event, keyed by person. What is not becomes a dead letter here, with
+its neighbours unaffected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from streams.dead_letters.producer import DeadLetters
+from streams.dead_letters.record import DeadLetter
+from streams.engine import packed
+from streams.engine.chunks import Chunk
+from streams.engine.packed import Header
+from streams.engine.producer import BatchProducer, Record
+from streams.engine.tasks import Tasks
+from streams.errors import InvalidEvent
+from streams.events import Event, Origin
+from streams.outcomes import Outcome
+from streams.source.decode import decode
+from streams.source.integrations import enabled
+from streams.source.normalise import person_key
+from streams.source.validate import validate
+from streams.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+STAGE: Final = "ingest"
+CHUNKS_AHEAD: Final = 8
+"""Chunks whose confirmation may be outstanding."""
+PACK_BYTES: Final = 256 * 1024
+"""Size of a stage record that carries several events."""
+
+EVENT: Final = 0
+"""Item of a stage record: an event of this partition's people."""
+ALIAS: Final = 1
+"""Item of a stage record: an alias that another partition delivers, to be known here too."""
+
+TOPIC_HEADER: Final = "source.topic"
+PARTITION_HEADER: Final = "source.partition"
+
+
+class Ingest:
+    """Decode, validate, filter, re-key.
+
+    Guarantees: the events of one source partition keep their order in each stage
+    partition; a chunk is acknowledged when all of its events are confirmed there or in
+    the dead-letter topic.
+    """
+
+    def __init__(
+        self,
+        *,
+        producer: BatchProducer,
+        stage_topic: str,
+        partitions: int,
+        max_event_bytes: int,
+        integration_names: frozenset[str],
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        tasks: Tasks,
+        consumer: Any,
+    ) -> None:
+        """``consumer`` gives the Faust consumer that chunks are acknowledged to."""
+        self._producer = producer
+        self._stage_topic = stage_topic
+        self._partitions = partitions
+        self._max_event_bytes = max_event_bytes
+        self._names = integration_names
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._tasks = tasks
+        self._consumer = consumer
+        self._room = asyncio.Semaphore(CHUNKS_AHEAD)
+
+    async def take(self, chunk: Chunk) -> None:
+        """Hand on the records of a chunk. Returns when the next chunk may come."""
+        items: dict[int, list[tuple[Header, bytes]]] = defaultdict(list)
+        letters: list[DeadLetter] = []
+        filtered: list[str] = []
+        for record in chunk.records:
+            try:
+                event = self._read(record.value)
+            except InvalidEvent as error:
+                letters.append(_dead_letter(record, error))
+                continue
+            if not enabled(event, self._names):
+                filtered.append(event["type"])
+                continue
+            self._place(event, record, items)
+        await self._room.acquire()
+        try:
+            sent = await self._send(chunk, items)
+        except BaseException:
+            self._room.release()
+            raise
+        self._tasks.start(self._finish(chunk, sent, letters, filtered))
+
+    def _read(self, raw: bytes | None) -> Event:
+        event = decode(raw, max_bytes=self._max_event_bytes)
+        try:
+            validate(event)
+        except InvalidEvent:
+            raise
+        except Exception as error:
+            log.exception("validation failed")
+            raise InvalidEvent("internal-error", f"{type(error).__name__}: {error}") from error
+        return event
+
+    def _place(
+        self, event: Event, record: Any, items: dict[int, list[tuple[Header, bytes]]]
+    ) -> None:
+        key = person_key(event)
+        home = partition_of(key, self._partitions)
+        items[home].append(((EVENT, key, record.offset, record.timestamp), record.value))
+        if event["type"] == "alias":
+            # Every partition may hold events under the old id. Sent with them, in their
+            # order, the alias is known to each of them exactly from where it happened.
+            note = ((ALIAS, key, record.offset, record.timestamp), record.value)
+            for partition in range(self._partitions):
+                if partition != home:
+                    items[partition].append(note)
+
+    async def _send(
+        self, chunk: Chunk, items: dict[int, list[tuple[Header, bytes]]]
+    ) -> Sequence[Awaitable[int]]:
+        headers = [
+            (TOPIC_HEADER, chunk.topic.encode()),
+            (PARTITION_HEADER, str(chunk.partition).encode()),
+        ]
+        return await asyncio.gather(
+            *(
+                self._producer.send(self._stage_topic, partition, list(_packed(part, headers)))
+                for partition, part in items.items()
+            )
+        )
+
+    async def _finish(
+        self,
+        chunk: Chunk,
+        sent: Sequence[Awaitable[int]],
+        letters: list[DeadLetter],
+        filtered: list[str],
+    ) -> None:
+        try:
+            if letters:
+                await self._dead_letters.bury(*letters)
+            for confirmation in sent:
+                await confirmation
+        finally:
+            self._room.release()
+        if chunk.abandoned:
+            return
+        # What was handed on is counted where its outcome is known.
+        self._metrics.consumed(len(letters) + len(filtered))
+        for letter in letters:
+            self._metrics.outcome(Outcome.DEAD_LETTERED, letter.action, letter.reason)
+        for action in filtered:
+            self._metrics.outcome(Outcome.FILTERED, action, "integrations")
+        chunk.ack(self._consumer())
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The stage partition of a person."""
+    return zlib.crc32(key.encode()) % partitions
+
+
+def _packed(
+    items: Iterable[tuple[Header, bytes]], headers: Sequence[tuple[str, bytes]]
+) -> Iterable[Record]:
+    for heads, payloads in packed.split(items, PACK_BYTES):
+        yield Record(None, packed.pack(heads, payloads), headers)
+
+
+def _dead_letter(record: Any, error: InvalidEvent) -> DeadLetter:
+    return DeadLetter(
+        raw=record.value,
+        origin=Origin(record.topic, record.partition, record.offset),
+        stage=STAGE,
+        reason=error.reason,
+        text=str(error),
+        key=record.key,
+        produced_at=record.timestamp / 1000,
+        action="invalid",
+    )

@@ -1,0 +1,77 @@
+"""One shape for what different clients send (the quirks are those of real clients)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from streams.events import Event, Origin
+
+_ID_FIELDS = ("userId", "anonymousId", "previousId", "groupId", "messageId")
+
+
+def normalise(event: Event, origin: Origin, produced_at: float) -> None:
+    """Bring a validated event into one shape, in place.
+
+    ``produced_at`` is the record's Kafka timestamp in seconds since 1970, the time of
+    last resort. Deterministic: the same record always gives the same event.
+    """
+    for name in _ID_FIELDS:
+        value = event.get(name)
+        if value is not None:
+            if type(value) is not str:
+                event[name] = value = _number_text(value)
+            if value == "":
+                event[name] = None
+    if not event.get("messageId"):
+        # From the record's coordinates, so that reading the record again gives the same id.
+        event["messageId"] = f"kafka-{origin.topic}-{origin.partition}-{origin.offset}"
+    if event.get("timestamp") is None:
+        event["timestamp"] = _timestamp(event, produced_at)
+    if event["type"] == "identify" and event.get("traits") is None:
+        # rudder-sdk-python moves the traits of an identify into the context.
+        context = event.get("context")
+        if context is not None and type(context.get("traits")) is dict:
+            event["traits"] = context["traits"]
+
+
+def person_key(event: Event) -> str:
+    """The key under which an event is ordered and its identity kept: the device first.
+
+    A device's events meet in one partition before and after its user logs in; events
+    with only a userId meet in that user's.
+    """
+    for name in ("anonymousId", "userId"):
+        value = event.get(name)
+        if value is not None and value != "":
+            return value if type(value) is str else _number_text(value)
+    raise ValueError("an event without ids has no person")
+
+
+def _number_text(value: float) -> str:
+    # As JavaScript prints it: 7.0 and 7 are one number there, and so one id.
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _timestamp(event: Event, produced_at: float) -> str:
+    """When it happened: `spec/common.md`, timestamp = receivedAt - (sentAt - originalTimestamp)."""
+    original, sent, received = (
+        _moment(event.get(name)) for name in ("originalTimestamp", "sentAt", "receivedAt")
+    )
+    if original is not None and sent is not None and received is not None:
+        return _iso(received - (sent - original))
+    for moment in (original, received):
+        if moment is not None:
+            return _iso(moment)
+    return _iso(datetime.fromtimestamp(produced_at, UTC))
+
+
+def _moment(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,178 @@
+"""Every metric, in one place: name, type, labels, meaning."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from streams.outcomes import Outcome
+
+LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 14400)
+
+
+class Metrics:
+    """The worker's counters.
+
+    At rest, summed over workers, consumed = delivered + coalesced + filtered + duplicate +
+    dead-lettered. Consumed is counted from the sizes of chunks, the outcomes one by one,
+    so that an event with two outcomes or none breaks the equation.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._consumed = Counter(
+            "streams_events_consumed_total",
+            "Events taken from the source topic whose outcome this worker brought about.",
+            registry=registry,
+        )
+        self._outcomes = {
+            Outcome.DELIVERED: Counter(
+                "streams_events_delivered_total",
+                "Events that the destination acknowledged.",
+                ["action"],
+                registry=registry,
+            ),
+            Outcome.COALESCED: Counter(
+                "streams_events_coalesced_total",
+                "Events merged into a later one that was delivered.",
+                ["action"],
+                registry=registry,
+            ),
+            Outcome.FILTERED: Counter(
+                "streams_events_filtered_total",
+                "Events that a rule kept back.",
+                ["action", "reason"],
+                registry=registry,
+            ),
+            Outcome.DUPLICATE: Counter(
+                "streams_events_duplicate_total",
+                "Events whose messageId was seen within the dedup horizon.",
+                ["action"],
+                registry=registry,
+            ),
+            Outcome.DEAD_LETTERED: Counter(
+                "streams_events_dead_lettered_total",
+                "Events confirmed in the dead-letter topic.",
+                ["action", "reason"],
+                registry=registry,
+            ),
+        }
+        self._requests = Histogram(
+            "streams_request_seconds",
+            "Duration of a call to a destination, by action and status (0: no answer).",
+            ["action", "status"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._retries = Counter(
+            "streams_retries_total", "Calls that are tried again.", ["action"], registry=registry
+        )
+        self._limited = Counter(
+            "streams_rate_limit_wait_seconds_total",
+            "Time spent waiting for the rate limiter.",
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "streams_requests_in_flight", "Open calls to destinations.", registry=registry
+        )
+        self._unsettled = Gauge(
+            "streams_events_in_flight", "Events taken and not yet settled.", registry=registry
+        )
+        self._windows = Histogram(
+            "streams_window_events",
+            "Events in a window when it was flushed.",
+            buckets=(1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500),
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "streams_end_to_end_seconds",
+            "From the event's Kafka timestamp to its acknowledgement by the destination.",
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "streams_consumer_lag",
+            "Records of a partition that are not committed yet.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._tables = Gauge(
+            "streams_table_rows", "About how many rows a table holds.", ["table"], registry=registry
+        )
+        self._refresh: list[Callable[[], None]] = []
+        self._tally: Tally[tuple[Outcome, str, str]] = Tally()
+
+    # -- events
+
+    def consumed(self, count: int) -> None:
+        """``count`` events of a chunk are accounted for."""
+        self._consumed.inc(count)
+
+    def outcome(self, outcome: Outcome, action: str, reason: str = "", count: int = 1) -> None:
+        """``count`` events came to an outcome. ``reason`` only where the outcome has one."""
+        # Tallied here and handed to the registry when it is read: labels are slow to find.
+        self._tally[outcome, action, reason] += count
+
+    def latency(self, produced_at: float) -> None:
+        """An event produced at ``produced_at`` (seconds since 1970) is acknowledged now."""
+        self._latency.observe(max(time.time() - produced_at, 0.0))
+
+    def unsettled(self, count: int) -> None:
+        """Events taken and not yet settled, over all partitions."""
+        self._unsettled.set(count)
+
+    def window(self, events: int) -> None:
+        """A window was flushed."""
+        self._windows.observe(events)
+
+    # -- calls
+
+    def request_started(self) -> None:
+        """A call to a destination was made."""
+        self._in_flight.inc()
+
+    def request_ended(self, action: str, status: int, seconds: float) -> None:
+        """A call was answered with ``status``, or not at all (0)."""
+        self._in_flight.dec()
+        self._requests.labels(action, str(status)).observe(seconds)
+
+    def retried(self, action: str) -> None:
+        """A call will be tried again."""
+        self._retries.labels(action).inc()
+
+    def rate_limited(self, seconds: float) -> None:
+        """A call waited for the rate limiter."""
+        self._limited.inc(seconds)
+
+    # -- state
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """How far a partition's commit is behind its end."""
+        self._lag.labels(topic, str(partition)).set(records)
+
+    def forget_lag(self) -> None:
+        """Partitions moved: those that are gone must not be reported any more."""
+        self._lag.clear()
+
+    def table_rows(self, table: str, rows: int) -> None:
+        """About how many rows a table holds."""
+        self._tables.labels(table).set(rows)
+
+    def before_reading(self, refresh: Callable[[], None]) -> None:
+        """Have ``refresh`` called before the metrics are read."""
+        self._refresh.append(refresh)
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        for refresh in self._refresh:
+            refresh()
+        tally, self._tally = self._tally, Tally()
+        for (outcome, action, reason), count in tally.items():
+            counter = self._outcomes[outcome]
+            labels = (action, reason) if "reason" in counter._labelnames else (action,)
+            counter.labels(*labels).inc(count)
+        return generate_latest(self.registry)

@@ -1,0 +1,119 @@
+"""The published schemas: well-formed, true of their examples, and not true of everything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+VERSIONS = sorted(SCHEMAS.glob("*/v*.json"))
+EXAMPLES = sorted(SCHEMAS.glob("*/examples/*.json"))
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(SCHEMAS))
+
+
+@pytest.fixture(scope="module")
+def segment_event() -> Draft202012Validator:
+    return Draft202012Validator(read(SCHEMAS / "segment-event/v1.json"))
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=name)
+def test_schema_is_a_schema(path: Path) -> None:
+    schema = read(path)
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    kind, version = path.parent.name, path.stem
+    assert schema["$id"] == f"urn:encharge-streams:{kind}:{version}"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_example_is_valid(path: Path) -> None:
+    kind = path.parents[1]
+    for version in sorted(kind.glob("v*.json")):
+        Draft202012Validator(read(version)).validate(read(path))
+
+
+def test_every_schema_has_examples_and_a_line_in_the_readme() -> None:
+    readme = (SCHEMAS / "README.md").read_text("utf-8")
+    assert VERSIONS
+    for version in VERSIONS:
+        assert any(path.parents[1] == version.parent for path in EXAMPLES)
+        assert f"`{version.parent.name}`" in readme
+
+
+def test_every_segment_call_has_an_example() -> None:
+    shown = [read(path) for path in EXAMPLES if path.parents[1].name == "segment-event"]
+    assert len(shown) >= 8
+    types = {event["type"] for event in shown}
+    assert types >= {"identify", "track", "page", "screen", "group", "alias"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_addresses_are_placeholders(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("@example.com") == text.count("@") - text.count("@segment/")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "page", "anonymousId": "a"},
+        {"type": "page", "userId": "u", "anonymousId": None},
+        {"type": "page", "userId": "", "anonymousId": "a"},
+        {"type": "identify", "userId": 7},
+        {"type": "identify", "userId": "u", "traits": None, "context": None, "extra": [1]},
+        {"type": "alias", "userId": "u", "previousId": None},
+        {"type": "track", "userId": "u", "event": "E", "version": 2, "messageId": 17},
+        {"type": "track", "userId": "u", "event": "E", "version": "1.1"},
+        {"type": "track", "userId": "u", "event": "E", "timestamp": "2026-11-02"},
+        {"type": "track", "userId": "u", "event": "E", "integrations": {"All": {"x": 1}}},
+        {"type": "screen", "userId": "u", "context": {"groupId": 9, "new": {"deep": []}}},
+    ],
+    ids=json.dumps,
+)
+def test_lenient_where_clients_are(segment_event: Draft202012Validator, event: object) -> None:
+    segment_event.validate(event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        "text",
+        [],
+        {},
+        {"userId": "u"},
+        {"type": None, "userId": "u"},
+        {"type": "Track", "userId": "u", "event": "E"},
+        {"type": "page"},
+        {"type": "page", "userId": None, "anonymousId": None},
+        {"type": "page", "userId": ""},
+        {"type": "page", "userId": True},
+        {"type": "page", "userId": ["u"]},
+        {"type": "track", "userId": "u"},
+        {"type": "track", "userId": "u", "event": ""},
+        {"type": "track", "userId": "u", "event": None},
+        {"type": "group", "userId": "u"},
+        {"type": "group", "userId": "u", "groupId": None},
+        {"type": "alias", "anonymousId": "a", "previousId": "p"},
+        {"type": "identify", "userId": "u", "traits": ["plan"]},
+        {"type": "page", "userId": "u", "context": "web"},
+        {"type": "page", "userId": "u", "integrations": False},
+        {"type": "page", "userId": "u", "timestamp": 1793610000},
+        {"type": "page", "userId": "u", "timestamp": "yesterday"},
+        {"type": "page", "userId": "u", "messageId": "x" * 101},
+    ],
+    ids=json.dumps,
+)
+def test_strict_about_the_rest(segment_event: Draft202012Validator, event: object) -> None:
+    assert not segment_event.is_valid(event)
