@@ -16,7 +16,7 @@ from streams import topics
 from streams.destinations.encharge import Encharge
 from streams.engine.app import ChunkApp
 from streams.engine.producer import BatchProducer
-from streams.errors import BrokerError
+from streams.errors import BrokerError, SettingsError
 from streams.pipeline import Pipeline, changelogs
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
@@ -51,6 +51,7 @@ async def run(
         api_url=settings.encharge_api_url,
         ingest_url=settings.encharge_ingest_url,
     )
+    _make_data_directory(settings)
     sources = await topics.ensure(settings, topics.owned_topics(settings, changelogs(settings)))
     metrics = Metrics()
     health = Health()
@@ -84,6 +85,15 @@ async def run(
     finally:
         await pipeline.close()
         await producer.stop()
+
+
+def _make_data_directory(settings: Settings) -> None:
+    try:
+        settings.streams_data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"STREAMS_DATA_DIR: cannot make {settings.streams_data_dir}: {error.strerror}"
+        ) from error
 
 
 def new_faust_app(settings: Settings) -> ChunkApp:

@@ -20,8 +20,8 @@ def is_date_time(text: str) -> bool:
     """Whether ``text`` is a date and a time of RFC 3339, the zone being optional.
 
     The rule is ``date-time`` of `src/formats.ts`, ajv-validator/ajv-formats, which Segment
-    uses. Nearly all events have the form ``2026-01-31T09:00:00.000Z``; a parser that is
-    stricter about it than the rule confirms most of them at a third of the price.
+    uses. Nearly all events have the form ``2026-01-31T09:00:00.000Z``, for which Python's own
+    parser, where it agrees, is several times faster.
     """
     if (
         len(text) == 24

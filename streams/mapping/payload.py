@@ -203,7 +203,7 @@ def _object_check(field: Field) -> _Check:
     return check
 
 
-def _property_check(fields: Mapping[str, Field]) -> _Check:
+def _property_check(fields: Mapping[str, Field]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     checks = {name: (_check(field), field) for name, field in fields.items()}
     required = tuple(name for name, field in fields.items() if field.required)
 

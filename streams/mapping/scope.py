@@ -37,7 +37,7 @@ class Scope:
         not look into arrays (`packages/core/src/mapping-kit/validate.ts`).
         """
         if isinstance(mapping, dict):
-            if any(isinstance(key, str) and key.startswith("@") for key in mapping):
+            if _is_directive(mapping):
                 return self._directive(mapping)
             return self._object(mapping)
         if isinstance(mapping, list):
@@ -51,7 +51,7 @@ class Scope:
 
         The closure raises ``PayloadError`` for an event for which it does not.
         """
-        if not isinstance(mapping, dict):
+        if not isinstance(mapping, dict) or not _is_directive(mapping):
             raise self.error(f"should be a string or a directive, not {type_name(mapping)}")
         source = self.compile(mapping)
 
@@ -102,6 +102,10 @@ class Scope:
             return [None if value is UNDEFINED else value for value in values]
 
         return resolve
+
+
+def _is_directive(mapping: Mapping[Any, Any]) -> bool:
+    return any(isinstance(key, str) and key.startswith("@") for key in mapping)
 
 
 def constant(value: Any) -> Resolver:

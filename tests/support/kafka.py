@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
@@ -598,3 +598,25 @@ def _free_ports(count: int) -> Iterator[int]:
                 probe.bind(("127.0.0.1", port))
                 chosen.add(port)
     return iter(sorted(chosen))
+
+
+# -- what a test sees --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Broker:
+    """The broker that a test runs on: Apache Kafka or the embedded one."""
+
+    kind: Literal["embedded", "kafka"]
+    bootstrap: str
+    """``host:port[,host:port]`` for ``KAFKA_BOOTSTRAP_SERVERS``."""
+
+    session_timeout: float
+    """What to set ``broker_session_timeout`` to, in seconds. On the embedded broker a join waits
+    half of it, a join to a group that was left just before up to twice as long as it."""
+
+    replicas: int = 1
+
+    async def create_topic(self, name: str, partitions: int = 1, **config: str | int) -> None:
+        """See `KafkaCluster.create_topic`; the embedded broker does not obey ``config``."""
+        await create_topic(self.bootstrap, name, partitions, replicas=self.replicas, config=config)

@@ -1,21 +1,23 @@
 """Encharge's two hosts as requests.
 
-The REST API takes the API key, the Ingest API the write key (FACTS: Encharge's Postman
-documentation); both in the header ``X-Encharge-Token``. Segment's destination in
-segmentio/action-destinations adds ``X-Segment-Actions``.
+The REST API takes the API key, the Ingest API the write key, which according to Encharge's
+documentation on Postman is another one; both go into ``X-Encharge-Token``. The other headers
+are those of the Encharge destination in segmentio/action-destinations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from streams.destinations.base import Request
 
 
 class Api:
-    """Makes requests; sends none. ``api_url`` is without a version, ``ingest_url`` whole."""
+    """Makes requests; sends none. ``api_url`` is without a version, ``ingest_url`` whole.
+
+    All requests to one host share their headers.
+    """
 
     __slots__ = ("_api_headers", "_api_url", "_ingest_headers", "_ingest_url")
 
@@ -35,10 +37,8 @@ class Api:
 
 
 def _headers(token: str) -> Mapping[str, str]:
-    return MappingProxyType(
-        {
-            "X-Encharge-Token": token,
-            "Content-Type": "application/json",
-            "X-Segment-Actions": "1",
-        }
-    )
+    return {
+        "X-Encharge-Token": token,
+        "Content-Type": "application/json",
+        "X-Segment-Actions": "1",
+    }

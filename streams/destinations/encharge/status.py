@@ -1,8 +1,9 @@
 """What Encharge's answers mean.
 
-Encharge documents neither 429 nor an idempotency key, and an HTML page comes from a wrong
-path or from an outage, whatever its status (FACTS, section 8.2). 403 on the Ingest API is how
-a plan without Segment shows. The rules are tried in order; the first that applies decides.
+Encharge documents few statuses (no 429, for one), so most rules are HTTP's own. An HTML page
+comes from a wrong path or from an outage, never from the API. 403 is also what the Ingest API
+answers to a plan that does not include it ("Segment Actions", help.encharge.io): no event's
+fault. The rules are tried in order; the first that applies decides.
 """
 
 from __future__ import annotations

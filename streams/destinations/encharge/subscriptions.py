@@ -32,23 +32,23 @@ def compile_subscriptions(
     """The enabled ones of ``definitions``, in their order.
 
     Each is ``{partnerAction, subscribe, mapping, name?, enabled?}``. Raises ``SettingsError``
-    for a bad one, enabled or not, and for more than :data:`MAX_SUBSCRIPTIONS`.
+    for a bad one, and for more than :data:`MAX_SUBSCRIPTIONS`. Of a disabled one, only the
+    shape is looked at, so that disabling is a way to put one aside.
     """
     if len(definitions) > MAX_SUBSCRIPTIONS:
         raise SettingsError(
             f"subscriptions: at most {MAX_SUBSCRIPTIONS} are possible, not {len(definitions)}"
         )
-    compiled = [
-        (definition, _compile(api, definition, f"subscriptions[{index}]"))
-        for index, definition in enumerate(definitions)
-    ]
-    return tuple(
-        subscription for definition, subscription in compiled if definition.get("enabled", True)
-    )
+    subscriptions = []
+    for index, definition in enumerate(definitions):
+        path = f"subscriptions[{index}]"
+        _check_shape(definition, path)
+        if definition.get("enabled", True):
+            subscriptions.append(_compile(api, definition, path))
+    return tuple(subscriptions)
 
 
 def _compile(api: Api, definition: Mapping[str, Any], path: str) -> Subscription:
-    _check_shape(definition, path)
     action = ACTIONS.get(definition["partnerAction"])
     if action is None:
         known = ", ".join(ACTIONS)

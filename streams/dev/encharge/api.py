@@ -241,7 +241,9 @@ def _alias(state: StandIn, data: dict[str, object], call: Call) -> Answer:
     if user_id is None or previous_id is None:
         raise Refusal(400, "An alias needs userId and previousUserId")
     state.log.take_effect(call)
-    _record(call, (state.people.alias(previous_id, user_id),))
+    person = state.people.alias(previous_id, user_id)
+    if person is not None:
+        _record(call, (person,))
     return _INGESTED
 
 

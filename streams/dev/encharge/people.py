@@ -195,15 +195,16 @@ class People:
             self._take_device(person, ids.anonymous_id)
         return person
 
-    def alias(self, previous_id: str, user_id: str) -> Person:
+    def alias(self, previous_id: str, user_id: str) -> Person | None:
         """Merge the person of ``previous_id`` into that of ``user_id`` (Ingest API, "alias").
 
         ``previous_id`` may be a userId or an anonymous id, as in Segment's spec. Equal ids
-        change nothing. Returns the person of ``user_id``.
+        change nothing. Returns the person of ``user_id``; None only for equal ids that nobody
+        has.
         """
         kept = self.by_user_id.get(user_id)
         if previous_id == user_id:
-            return kept or self.upsert(Ids(user_id=user_id))
+            return kept
         gone = self.by_user_id.get(previous_id) or self.by_anonymous_id.get(previous_id)
         if gone is None or gone is kept:
             return kept or self.upsert(Ids(user_id=user_id))

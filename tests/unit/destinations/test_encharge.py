@@ -89,6 +89,11 @@ def test_order_and_disabled_ones() -> None:
     assert [(s.name, s.action) for s in subscriptions] == [("first", "tag"), ("last", "untag")]
 
 
+def test_a_disabled_one_is_put_aside() -> None:
+    aside = {**TAG, "enabled": False, "subscribe": "typo", "mapping": {"tag": {"@nope": 1}}}
+    assert not Encharge(api_key="k", subscriptions=[aside]).subscriptions
+
+
 def test_the_name_may_be_left_out() -> None:
     definition = {key: TAG[key] for key in ("partnerAction", "subscribe", "mapping")}
     (subscription,) = Encharge(api_key="k", subscriptions=[definition]).subscriptions
@@ -111,7 +116,7 @@ def test_at_most_fifty() -> None:
         ({"subscribe": "typo"}, r"subscriptions\[0\]\.subscribe: .*typo"),
         ({"mapping": []}, r"subscriptions\[0\]\.mapping: array"),
         ({"mapping": {"tag": {"@nope": 1}}}, r"subscriptions\[0\]\.mapping\.tag: "),
-        ({"enabled": False, "mapping": {"tag": {"@nope": 1}}}, r"subscriptions\[0\]\.mapping"),
+        ({"enabled": False, "subscribe": None}, r"subscriptions\[0\]\.subscribe: null"),
     ],
 )
 def test_bad_subscriptions(change: dict[str, Any], text: str) -> None:

@@ -102,7 +102,7 @@ class Client:
 
     async def idle(self) -> bool:
         """Whether no request is under way."""
-        return (await self.control("/stats"))["inFlight"] == 0
+        return bool((await self.control("/stats"))["inFlight"] == 0)
 
     async def requests(self) -> list[Any]:
         """The request log."""

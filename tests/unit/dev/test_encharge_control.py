@@ -192,8 +192,19 @@ async def test_the_log_is_bounded_and_so_are_the_timelines() -> None:
         stats = await client.control("/stats")
         assert (stats["requests"], stats["applied"], stats["dropped"]) == (30, 30, 20)
         assert stats["messageIds"]["distinct"] == 10
+        assert len(client.state.log._calls) <= 20
         again = await client.control("/requests?since=5&limit=2")
         assert [item["seq"] for item in again["requests"]] == [21, 22]
+
+
+async def test_dropped_requests_leave_the_timeline_of_a_merged_person() -> None:
+    async with running(StandIn(max_log_entries=4)) as client:
+        await page(client, "m-0", userId="new")
+        await page(client, "m-1", userId="old")
+        await client.ok(type="alias", userId="new", previousUserId="old", messageId="m-2")
+        for number in range(3, 6):
+            await page(client, f"m-{number}", userId="other")
+        assert await client.timeline("new") == ["m-2"]
 
 
 async def test_bodies_are_dropped_before_the_requests() -> None:
@@ -225,7 +236,11 @@ async def test_the_summary_is_for_people(client: Client, path: str) -> None:
     assert "m-2\n" not in reply.text
 
 
-async def test_serve_reports_its_address_and_stops_when_cancelled() -> None:
+async def test_serve_reports_its_address_and_stops_when_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Longer than this test may take: what is held has to be let go, not waited for.
+    monkeypatch.setattr("streams.dev.encharge.server.STOP_SECONDS", 60.0)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(
         serve("127.0.0.1", 0, keys=frozenset({"k"}), ready=address.set_result)

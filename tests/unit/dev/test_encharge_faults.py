@@ -155,6 +155,12 @@ async def test_a_slow_answer_to_a_request_that_took_effect_at_once(client: Clien
     slow.cancel()
 
 
+async def test_a_slow_answer_does_not_repeat_the_request(client: Client) -> None:
+    await client.faults({"fault": {"slow": 0.02, "after_apply": True}})
+    await client.ok(**track())
+    assert await client.timeline("u-1") == ["m-1"]
+
+
 async def test_a_client_that_gives_up_on_a_slow_request_does_not_undo_it(client: Client) -> None:
     await client.faults({"fault": {"slow": 0.1}, "times": 1})
     with pytest.raises(TimeoutError):

@@ -101,6 +101,8 @@ async def test_accepts_any_key_but_none_when_none_is_set() -> None:
         anything = {**JSON, "X-Encharge-Token": "whatever"}
         assert (await client.call("POST", "/v1", TRACK, headers=anything)).status == 200
         assert (await client.call("POST", "/v1", TRACK, headers=JSON)).status == 401
+        empty = {**JSON, "X-Encharge-Token": ""}
+        assert (await client.call("POST", "/v1", TRACK, headers=empty)).status == 401
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
@@ -176,9 +178,10 @@ async def test_any_of_the_ids_will_do_in_either_place(
 
 
 async def test_ids_in_user_win_over_those_beside_it(client: Client) -> None:
-    await client.ok(type="identify", userId="beside", user={"userId": "inside"})
-    assert await client.person("inside")
-    assert await client.person("beside") is None
+    for name in ("userId", "email", "segmentAnonymousId"):
+        await client.ok(type="identify", **{name: f"beside-{name}"}, user={name: f"in-{name}"})
+        assert await client.person(f"in-{name}")
+        assert await client.person(f"beside-{name}") is None
 
 
 async def test_numbers_are_ids_too(client: Client) -> None:

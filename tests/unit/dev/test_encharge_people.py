@@ -164,6 +164,21 @@ async def test_an_alias_to_itself_changes_nothing(client: Client) -> None:
     assert await client.timeline("u-1") == ["m-1", "m-2"]
 
 
+async def test_an_alias_to_itself_of_a_device_does_not_make_it_a_user(client: Client) -> None:
+    await page(client, "m-1", segmentAnonymousId="a-1")
+    await alias(client, "a-1", "a-1")
+    (person,) = await everybody(client)
+    assert (person["anonymous"], person["calls"]) == (True, 1)
+
+
+async def test_an_alias_of_a_persons_own_device_changes_nothing(client: Client) -> None:
+    await page(client, "m-1", userId="u-1", segmentAnonymousId="a-1")
+    await alias(client, "a-1", "u-1", "m-2")
+    await page(client, "m-3", segmentAnonymousId="a-1")
+    assert await client.timeline("u-1") == ["m-1", "m-2", "m-3"]
+    assert len(await everybody(client)) == 1
+
+
 async def test_an_alias_of_unknown_ids_makes_the_new_one(client: Client) -> None:
     await alias(client, "nobody", "u-1")
     (person,) = await everybody(client)

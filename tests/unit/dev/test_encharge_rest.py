@@ -187,8 +187,11 @@ async def test_deleting_archives_and_a_later_call_brings_back(client: Client, na
 
 async def test_deleting_by_force_erases(client: Client) -> None:
     await client.call("POST", "/v1/people", [{**ANN, "segmentAnonymousId": "a-1", "plan": "x"}])
+    known = client.state.people.by_user_id["u-1"]
     reply = await client.call("DELETE", "/v1/people?people[0][userId]=u-1&force=true")
     assert reply.status == 204
+    # Also where the request log still leads to the person.
+    assert (dict(known.fields), list(known.timeline)) == ({}, [])
     for some_id in ("u-1", "ann@example.com", "a-1"):
         assert await client.person(some_id) is None
     await client.ok(type="page", user={"userId": "u-1"})

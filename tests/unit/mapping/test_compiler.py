@@ -188,6 +188,7 @@ class TestLiteral:
         ({"a": {"@path": "x", "b": 1}}, r"m\.a: .*@path, b"),
         ({"a": {"@path": 1}}, r"m\.a\.@path: .*not number"),
         ({"a": {"@path": ["x"]}}, r"m\.a\.@path: .*not array"),
+        ({"a": {"@path": {"b": "x"}}}, r"m\.a\.@path: .*not object"),
         ({"a": {"@template": None}}, r"m\.a\.@template: .*not null"),
         ({"@if": "x"}, r"m\.@if: .*not string"),
         ({"@if": {"then": 1}}, r"m\.@if: .*exists"),
