@@ -144,8 +144,9 @@ class _Tally:
         if untested and _kafka_is_required() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own: below all that it lists
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+        yield
         write = terminalreporter.write_line
         if self.passed:
             write(f"Apache Kafka: {self.passed} tests passed on it", green=True)

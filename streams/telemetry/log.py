@@ -13,7 +13,9 @@ _LIBRARIES = {
     # Faust logs tables and the like at info that say nothing to an operator.
     "faust": logging.WARNING,
     "mode": logging.WARNING,
+    # So do the services of this program that Faust starts and stops.
     "streams.engine": logging.WARNING,
+    "streams.delivery.seen": logging.WARNING,
     "aiokafka": logging.WARNING,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,

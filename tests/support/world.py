@@ -231,6 +231,15 @@ async def consumed(*running: Worker) -> Counter[str]:
     return total
 
 
+async def at_rest(*running: Worker, within: float = 30) -> None:
+    """Wait until no event is underway."""
+
+    async def quiet() -> bool:
+        return (await consumed(*running))["streams_events_in_flight"] == 0
+
+    await until(quiet, "nothing in flight", within)
+
+
 def assert_accounts_balance(metrics: Mapping[str, int]) -> None:
     """consumed = delivered + coalesced + filtered + duplicate + dead-lettered."""
     outcomes = {name: metrics.get(f"streams_events_{name}_total", 0) for name in OUTCOMES}

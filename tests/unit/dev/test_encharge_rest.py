@@ -326,3 +326,11 @@ async def test_the_account_counts_its_people(client: Client) -> None:
         "status",
         "timezone",
     }
+
+
+async def test_a_body_that_comes_in_many_pieces_is_read_to_its_end(client: Client) -> None:
+    people = [{"userId": f"u-{number}", "note": "x" * 1000} for number in range(500)]
+    reply = await client.call("POST", "/v1/people", people)
+    assert (reply.status, len(reply.data["users"])) == (200, 500)
+    (request,) = await client.requests()
+    assert request["body"] == people

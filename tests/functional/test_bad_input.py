@@ -1,0 +1,117 @@
+"""Whatever is on the topic: a dead letter that explains itself, and unaffected neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import World, event, text
+from tests.support.world import assert_accounts_balance, consumed, workers
+
+pytestmark = pytest.mark.functional
+
+BAD: dict[str, tuple[bytes | None, str]] = {
+    "tombstone": (None, "empty"),
+    "empty": (b"", "empty"),
+    "not json": (b'{"type": "track", ', "not-json"),
+    "scalar": (b"42", "not-an-object"),
+    "null": (b"null", "not-an-object"),
+    "array": (b'[{"type": "page"}]', "not-an-object"),
+    "invalid utf-8": (b'{"type": "page", "userId": "\xff\xfe"}', "invalid-utf8"),
+    "no type": (text({"userId": "u"}), "no-type"),
+    "null type": (text({"type": None, "userId": "u"}), "no-type"),
+    "unknown type": (text({"type": "purchase", "userId": "u"}), "unknown-type"),
+    "type of wrong type": (text({"type": ["track"], "userId": "u"}), "unknown-type"),
+    "no ids": (text({"type": "page"}), "no-ids"),
+    "null ids": (text({"type": "page", "userId": None, "anonymousId": None}), "no-ids"),
+    "empty ids": (text({"type": "page", "userId": ""}), "no-ids"),
+    "too large": (text({"type": "page", "userId": "u", "x": "y" * 33_000}), "too-large"),
+    "nesting bomb": (b'{"type":"page","userId":"u","properties":' + b"[" * 9000, "too-deep"),
+    "deep nesting": (
+        b'{"type":"page","userId":"u","properties":{"a":' + b"[" * 300 + b"]" * 300 + b"}}",
+        "too-deep",
+    ),
+    "nonsense timestamp": (
+        text({"type": "page", "userId": "u", "timestamp": "yesterday"}),
+        "invalid-timestamp",
+    ),
+    "numeric timestamp": (
+        text({"type": "page", "userId": "u", "timestamp": 1795317496}),
+        "invalid-timestamp",
+    ),
+    **{
+        f"{name} of wrong type": (
+            text({"type": "page", "anonymousId": "a", name: wrong}),
+            "wrong-type",
+        )
+        for name, wrong in {
+            "userId": {"id": 1},
+            "messageId": ["m"],
+            "groupId": True,
+            "previousId": {},
+            "context": "web",
+            "traits": [1],
+            "properties": "x",
+            "integrations": [],
+            "event": {},
+            "name": [],
+        }.items()
+    },
+    "track without event": (
+        text({"type": "track", "userId": "u", "messageId": "no-event"}),
+        "invalid-payload",
+    ),
+}
+
+
+async def test_bad_input_becomes_dead_letters_and_leaves_its_neighbours_alone(
+    world: World,
+) -> None:
+    records: list[Any] = []
+    for number, (value, _) in enumerate(BAD.values()):
+        records += [value, event("track", number, anonymousId="neighbour")]
+    worker = world.worker()
+    async with workers(worker):
+        await world.feed(*records)
+        await world.settled(len(records), worker)
+        metrics = await consumed(worker)
+    assert_accounts_balance(metrics)
+    assert metrics["streams_events_dead_lettered_total"] == len(BAD)
+    arrived = [body["messageId"] for body in await world.bodies()]
+    assert arrived == [f"m-{number}" for number in range(len(BAD))]
+
+    letters = await world.dead_letters(len(BAD))
+    assert len(letters) == len(BAD)
+    by_offset = {int(h["dlq.offset"]): (value, h) for value, h in letters if h["dlq.text"]}
+    # Each bad record is on partition 0 of the source; only those of the neighbour may not be.
+    wanted = sorted((value or b"", reason) for value, reason in BAD.values())
+    assert sorted((value or b"", h["dlq.reason"]) for value, h in by_offset.values()) == wanted
+    for _, headers in letters:
+        assert headers["dlq.topic"] == world.topic
+        assert headers["dlq.partition"] == "0"
+        assert headers["dlq.stage"] in ("ingest", "deliver")
+        assert len(headers["dlq.text"]) > 20
+
+
+async def test_ids_that_are_numbers_are_read_as_their_text(small_world: World) -> None:
+    world = small_world
+    worker = world.worker()
+    async with workers(worker):
+        await world.feed(
+            text(event("identify", 1, anonymousId="a") | {"userId": 7}),
+            text(event("page", 2, anonymousId="a") | {"userId": None}),
+            text(event("page", 3, userId="7") | {"anonymousId": None}),
+        )
+        await world.settled(3, worker)
+    assert {body["userId"] for body in await world.bodies()} == {"7"}
+
+
+async def test_the_size_limit_is_a_setting(small_world: World) -> None:
+    world = small_world
+    big = event("track", 1, userId="u", properties={"x": "y" * 40_000})
+    worker = world.worker(STREAMS_MAX_EVENT_BYTES="50000")
+    async with workers(worker):
+        await world.feed(big)
+        await world.settled(1, worker)
+    assert len(await world.bodies()) == 1
