@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,9 @@ CHECK_SECONDS: Final = 300
 
 TEST_SECONDS: Final = 1_200
 """How long all the tests together may take."""
+
+END_SECONDS: Final = 20
+"""How long pytest may take to end when it is asked to."""
 
 _PYTEST: Final = ("-n", "2", "--dist", "loadgroup")
 
@@ -46,6 +50,8 @@ class Result:
 
 
 def main(arguments: list[str]) -> int:
+    # By default a SIGTERM (a time limit of the caller's) would leave pytest running on its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = []
     for name, command in _checks():
         result = _check(name, command)
@@ -58,14 +64,26 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "pytest", *_PYTEST, *arguments]
     environment = _environment(results, whole=not arguments)
     print(f"$ {shlex.join(command[1:])}", flush=True)
-    try:
-        status = subprocess.run(
-            command, cwd=ROOT, env=environment, timeout=TEST_SECONDS, check=False
-        ).returncode
-    except subprocess.TimeoutExpired:
-        print(f"FAILED pytest did not end within {TEST_SECONDS} s", flush=True)
-        return 1
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as pytest:
+        try:
+            status = pytest.wait(TEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            _end(pytest)
+            print(f"FAILED pytest did not end within {TEST_SECONDS} s", flush=True)
+            return 1
+        except BaseException:
+            _end(pytest)
+            raise
     return 0 if status == 0 and all(result.passed for result in results) else 1
+
+
+def _end(pytest: subprocess.Popen[bytes]) -> None:
+    """As Ctrl-C does: it tells its workers, and they end what they have started."""
+    pytest.send_signal(signal.SIGINT)
+    try:
+        pytest.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        pytest.kill()
 
 
 def _checks() -> Iterator[tuple[str, list[str]]]:

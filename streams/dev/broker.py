@@ -5,12 +5,17 @@ a tenth of a second, keeps everything in memory and forgets it at the end. It is
 it lacks, measured with aiokafka against Tansu 0.6.0:
 
 * no InitProducerId, so neither idempotent nor transactional producers;
-* no DeleteRecords, CreatePartitions, AlterConfigs and no listing of a group's offsets;
-* topic settings are stored and shown but not obeyed: nothing is compacted or expires;
+* no DeleteRecords, CreatePartitions, AlterConfigs; a look at a group's offsets by the admin client
+  breaks the connection (members' own OffsetFetch works);
+* topic settings are stored and shown but not obeyed: nothing is compacted or expires, no record is
+  too large, and a topic that nobody created comes into being at the first produce;
 * after a batch of n records the end offset it reports (ListOffsets) is that of the first of
-  them plus one, so a reader that stops at the end offset misses the tail of the last batch;
+  them plus one, so a reader that stops at the end offset misses the tail of the last batch; what
+  a fetch reports (``highwater``) is right;
+* a fetch from beyond the end waits in silence instead of failing with OffsetOutOfRange;
 * a look-up of offsets by time goes by the time of arrival, not by the records' timestamps;
-* a consumer's join waits half of its session timeout, and so does every rebalance.
+* a consumer's join waits half of its session timeout, at least a second, and about twice the
+  session timeout where the group's last member left just before.
 
 Tests of recovery, rebalance and failure therefore belong on Apache Kafka
 (``tests/support/kafka.py``).

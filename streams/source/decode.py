@@ -40,7 +40,7 @@ def _unreadable(raw: bytes, error: orjson.JSONDecodeError) -> InvalidEvent:
         raw.decode("utf-8")
     except UnicodeDecodeError as bad:
         return InvalidEvent("invalid-utf8", f"The event is not UTF-8: byte {bad.start} is wrong.")
-    if "recursion" in str(error).lower():
+    if "depth" in str(error) or "ecursion" in str(error):
         return InvalidEvent("too-deep", f"The event is nested more than {MAX_DEPTH} levels deep.")
     return InvalidEvent("not-json", f"The event is not JSON: {error}.")
 

@@ -44,15 +44,18 @@ class World:
             },
         )
 
-    async def feed(self, *events: Event | bytes | None) -> None:
-        """Produce events, or raw values, in order; a person's go to one partition."""
+    async def feed(self, *events: Event | bytes | None) -> list[tuple[int, int]]:
+        """Produce events, or raw values, in order; gives (partition, offset) of each.
+
+        A person's events go to one partition, raw values to the first.
+        """
         records = []
         for event in events:
             if isinstance(event, dict):
                 records.extend(Trace([event]).records(PARTITIONS))
             else:
                 records.append((0, event))
-        await produce(self.broker.bootstrap, self.topic, records)
+        return await produce(self.broker.bootstrap, self.topic, records)
 
     async def settled(self, count: int, *workers: Worker, within: float = 60) -> None:
         """Wait until ``count`` events, summed over ``workers``, have their outcome."""

@@ -189,7 +189,11 @@ async def produce(
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
     await producer.start()
     try:
-        sent = [await producer.send(topic, value, partition=part) for part, value in records]
+        # A record needs a key or a value.
+        sent = [
+            await producer.send(topic, value, key=None if value else b"k", partition=part)
+            for part, value in records
+        ]
         return [(done.partition, done.offset) for done in await asyncio.gather(*sent)]
     finally:
         await producer.stop()
