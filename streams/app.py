@@ -17,7 +17,7 @@ from streams.destinations.encharge import Encharge
 from streams.engine.app import ChunkApp
 from streams.engine.producer import BatchProducer
 from streams.errors import BrokerError, SettingsError
-from streams.pipeline import Pipeline, changelogs
+from streams.pipeline import Pipeline, changelogs, published
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
 from streams.web.server import Health, serve
@@ -52,7 +52,9 @@ async def run(
         ingest_url=settings.encharge_ingest_url,
     )
     _make_data_directory(settings)
-    sources = await topics.ensure(settings, topics.owned_topics(settings, changelogs(settings)))
+    sources = await topics.ensure(
+        settings, topics.owned_topics(settings, changelogs(settings), published(settings))
+    )
     metrics = Metrics()
     health = Health()
     producer = BatchProducer(max_batch_bytes=MAX_BATCH_BYTES, **settings.kafka_client_options())

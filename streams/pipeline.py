@@ -10,6 +10,7 @@
         v
     identify  track  page  group  alias  tag  untag  delete     per-action streams
         | one agent each: map events to requests
+        |           (and publish them to <app id>-<action>, if asked to)
         v
     window    by size or age, coalesced                         one for each partition
         | deliver   a lane for each person
@@ -44,9 +45,10 @@ from streams.destinations.base import Destination
 from streams.engine.app import ChunkApp
 from streams.engine.chunks import ChunkTopic
 from streams.engine.producer import BatchProducer
-from streams.engine.stores import FORMAT_VERSION, MemoryStore, RocksStore, Store
+from streams.engine.stores import FORMAT_VERSION, Directory, MemoryStore, RocksStore, Store
 from streams.engine.tables import ChunkTable
 from streams.engine.tasks import Tasks
+from streams.routing.publish import Publisher, published_topic
 from streams.routing.resolve import DELETE, Resolve
 from streams.settings import Settings, TableStore
 from streams.source.ingest import Ingest
@@ -70,6 +72,13 @@ def changelogs(settings: Settings) -> Mapping[str, Mapping[str, str]]:
     }
 
 
+def published(settings: Settings) -> list[str]:
+    """The topics that the per-action streams are published to; none unless asked for."""
+    if not settings.streams_publish_actions:
+        return []
+    return [published_topic(settings.streams_app_id, action) for action in ACTIONS]
+
+
 class Pipeline:
     """The stages of one worker and one destination, wired together."""
 
@@ -89,6 +98,7 @@ class Pipeline:
         self._metrics = metrics
         self._paused: set[int] = set()
         self._crash: asyncio.Future[None] | None = None
+        self._directory: Directory | None = None
         self._tasks = Tasks(self._failed)
         dead_letters = DeadLetters(producer, settings.dlq_topic)
         self._identities = ChunkTable(
@@ -147,7 +157,8 @@ class Pipeline:
         )
         agents.declare_ingest(app, ChunkTopic(app, topics=list(sources)), self._ingest)
         agents.declare_resolve(app, ChunkTopic(app, topics=[settings.stage_topic]), self._resolve)
-        agents.declare_actions(app, channels, self._resolve)
+        publisher = Publisher(producer, settings) if settings.streams_publish_actions else None
+        agents.declare_actions(app, channels, self._resolve, publisher)
         app.when_draining(self._windows.flush_all)
         app.when_abandoned(self._abandon)
         metrics.before_reading(self._measure)
@@ -211,6 +222,8 @@ class Pipeline:
         """End background work. Call after the app has stopped."""
         await self._deliverer.close()
         await self._tasks.cancel()
+        if self._directory is not None:
+            self._directory.close()
 
     # -- state
 
@@ -218,7 +231,9 @@ class Pipeline:
         settings = self._settings
         if settings.streams_table_store is TableStore.MEMORY:
             return lambda _: MemoryStore(ttl_seconds)
-        root = store_root(settings) / table
+        if self._directory is None:
+            self._directory = Directory(store_root(settings))
+        root = self._directory.path / table
         return lambda partition: RocksStore(root / str(partition), ttl_seconds)
 
     def _measure(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from enum import StrEnum
@@ -240,6 +241,16 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**(overrides or {}))
     except ValidationError as error:
         raise SettingsError("; ".join(_complaint(detail) for detail in error.errors())) from error
+
+
+def unknown() -> list[str]:
+    """Variables that look like settings of this program and are none: most likely misspelt."""
+    known = {name.upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.upper().startswith(("STREAMS_", "ENCHARGE_")) and name.upper() not in known
+    )
 
 
 def _complaint(detail: Any) -> str:

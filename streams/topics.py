@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,10 @@ class TopicSpec:
     """Whether another number of partitions would be wrong."""
 
 
-def owned_topics(settings: Settings, tables: Mapping[str, Mapping[str, str]]) -> list[TopicSpec]:
-    """The internal topics, co-partitioned, and the dead letters.
+def owned_topics(
+    settings: Settings, tables: Mapping[str, Mapping[str, str]], published: Iterable[str] = ()
+) -> list[TopicSpec]:
+    """The internal topics, co-partitioned, the published ones, and the dead letters.
 
     ``tables`` gives the configuration of each table's changelog by table name.
     """
@@ -43,6 +45,7 @@ def owned_topics(settings: Settings, tables: Mapping[str, Mapping[str, str]]) ->
             TopicSpec(f"{app_id}-{table}-changelog", count, config)
             for table, config in tables.items()
         ),
+        *(TopicSpec(name, count) for name in published),
         TopicSpec(settings.dlq_topic, count, {"retention.ms": "-1"}, is_exact=False),
     ]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -54,7 +55,7 @@ async def embedded() -> AsyncIterator[Broker]:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[Broker]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Apache Kafka, shared by all tests of the run: name topics and groups with ``unique``.
 
     ``KAFKA_BOOTSTRAP_SERVERS`` if it is set, else one node that starts here in about five seconds.
@@ -64,7 +65,7 @@ def kafka() -> Iterator[Broker]:
         yield Broker("kafka", named, session_timeout=6.0)
         return
     _require_distribution()
-    cluster = KafkaCluster()
+    cluster = KafkaCluster(folder=tmp_path_factory.mktemp("kafka"))
     asyncio.run(cluster.open())
     try:
         yield Broker("kafka", cluster.bootstrap, session_timeout=6.0)
@@ -73,7 +74,7 @@ def kafka() -> Iterator[Broker]:
 
 
 @pytest.fixture
-async def kafka_cluster() -> AsyncIterator[ClusterFactory]:
+async def kafka_cluster(tmp_path: Path) -> AsyncIterator[ClusterFactory]:
     """``await kafka_cluster(nodes=3, config={})`` gives a fresh Apache Kafka cluster to break.
 
     Three nodes take about ten seconds to start and 450 MB. They are gone after the test.
@@ -82,7 +83,8 @@ async def kafka_cluster() -> AsyncIterator[ClusterFactory]:
     async with AsyncExitStack() as stack:
 
         async def make(*, nodes: int = 3, config: Mapping[str, str] | None = None) -> KafkaCluster:
-            return await stack.enter_async_context(KafkaCluster(nodes=nodes, config=config or {}))
+            cluster = KafkaCluster(nodes=nodes, config=config or {}, folder=tmp_path)
+            return await stack.enter_async_context(cluster)
 
         yield make
 
@@ -170,11 +172,14 @@ _RED: Final = {"red": True, "bold": True}
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "serial: needs the machine for itself")
-    uid = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    # By default a SIGTERM ends pytest on the spot, and the fixtures' brokers a little later. Not
+    # SIGINT, which a shell's background jobs ignore.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Turns(f"streams-tests-{uid}"))
+        config.pluginmanager.register(_Turns(Path(config.workerinput["turns"])))
     else:
         config.pluginmanager.register(_Tally())
+        config.pluginmanager.register(_MakesTurns())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -194,13 +199,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("serial"))
 
 
+class _MakesTurns:
+    """In the process that deals out the tests: the folder with the locks of `_Turns`."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="streams-tests-")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["turns"] = self._folder.name
+
+    def pytest_unconfigure(self) -> None:
+        self._folder.cleanup()
+
+
 class _Turns:
     """Between the processes of one run: many ordinary tests at a time, or one ``serial`` one."""
 
-    def __init__(self, name: str) -> None:
-        folder = Path(tempfile.gettempdir())
-        self._paths = (folder / f"{name}.turnstile", folder / f"{name}.lock")
-        self._turnstile, self._lock = (path.open("w") for path in self._paths)
+    def __init__(self, folder: Path) -> None:
+        self._turnstile = (folder / "turnstile").open("w")
+        self._lock = (folder / "lock").open("w")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of the test's own time limit
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -218,5 +236,3 @@ class _Turns:
     def pytest_unconfigure(self) -> None:
         self._turnstile.close()
         self._lock.close()
-        for path in self._paths:
-            path.unlink(missing_ok=True)

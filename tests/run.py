@@ -78,8 +78,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _end(pytest: subprocess.Popen[bytes]) -> None:
-    """As Ctrl-C does: it tells its workers, and they end what they have started."""
-    pytest.send_signal(signal.SIGINT)
+    """End it in good order (tests/conftest.py): its workers end what they have started."""
+    pytest.terminate()
     try:
         pytest.wait(END_SECONDS)
     except subprocess.TimeoutExpired:

@@ -7,7 +7,7 @@ uncommitted events are read again).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from streams.engine.app import ChunkApp
 from streams.engine.chunks import ChunkTopic, LocalChannel
 from streams.errors import EventError
+from streams.routing.publish import Publisher
 from streams.routing.resolve import Resolve, Share
 from streams.source.ingest import Ingest
 
@@ -39,17 +40,30 @@ def declare_resolve(app: ChunkApp, topic: ChunkTopic, stage: Resolve) -> None:
             await stage.take(event.value)
 
 
-def declare_actions(app: ChunkApp, channels: dict[str, LocalChannel], stage: Resolve) -> None:
+def declare_actions(
+    app: ChunkApp,
+    channels: Mapping[str, LocalChannel],
+    stage: Resolve,
+    publisher: Publisher | None,
+) -> None:
     """Per-action streams -> windows: an agent for each action, mapping events to requests."""
     for action, channel in channels.items():
-        _declare_action(app, action, channel, stage)
+        _declare_action(app, action, channel, stage, publisher)
 
 
-def _declare_action(app: ChunkApp, action: str, channel: LocalChannel, stage: Resolve) -> None:
+def _declare_action(
+    app: ChunkApp,
+    action: str,
+    channel: LocalChannel,
+    stage: Resolve,
+    publisher: Publisher | None,
+) -> None:
     @app.agent(channel, name=action)  # type: ignore[untyped-decorator]
     async def map_events(stream: Any) -> None:
         async for share in stream:
             map_share(share)
+            if publisher is not None:
+                await publisher.publish(action, share)
             stage.mapped(share)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from streams import app as application
 from streams import settings as settings_module
 from streams.cli.run import run
@@ -26,4 +28,6 @@ def worker() -> None:
     """See ``HELP``."""
     settings = settings_module.load()
     log.configure(settings.streams_log_level, settings.streams_log_format)
+    for name in settings_module.unknown():
+        structlog.get_logger(__name__).warning("unknown setting ignored", name=name)
     run(lambda stop: application.run(settings, stop=stop))

@@ -151,6 +151,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.on_drain()
         while self._started_chunks() and monotonic() < deadline and not self.app.crashed:
             await self._wait_for_ack(timeout=1)
+        # A commit that is underway may have begun before the last acknowledgements.
+        await self.maybe_wait_for_commit_to_finish()
         await self.commit_and_end_transactions()
         self._abandon(list(self._chunks))
 

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from rocksdict import AccessType, Options, Rdict, WriteBatch
+
+if sys.platform != "win32":
+    import fcntl
 
 FORMAT_VERSION = 1
 """Of the rows and their place on disk. A store of another version is rebuilt, not read."""
 
 _OFFSET_KEY = b"\x00offset"
+
+
+class Directory:
+    """A folder for the stores of one worker, claimed for as long as the worker lives.
+
+    Workers on one machine may be given the same data directory: each takes the first
+    numbered folder that no living worker holds, and so finds its own state again after a
+    restart. Where files cannot be locked (Windows), every worker takes the first.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Claim a folder below ``root``. Raises ``OSError`` when none can be made."""
+        for number in itertools.count():
+            self.path = root / str(number)
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "LOCK").open("w")
+            if _lock(self._lock):
+                return
+            self._lock.close()
+
+    def close(self) -> None:
+        """Let another worker have the folder."""
+        self._lock.close()
+
+
+def _lock(file: IO[str]) -> bool:
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Store(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import orjson
 import pytest
 
 from tests.functional.conftest import PARTITIONS, World, event
@@ -12,6 +13,7 @@ from tests.support.traces import Trace, check, signups
 from tests.support.world import (
     assert_accounts_balance,
     at_rest,
+    consume,
     consumed,
     produce,
     until,
@@ -203,3 +205,32 @@ async def test_a_shared_computer_belongs_to_who_logged_in_last(small_world: Worl
     assert [body.get("userId") for body in bodies] == [None, "u1", "u1", "u2", "u2"]
     assert bodies[2]["user"]["email"] == "1@example.com"
     assert "email" not in bodies[4]["user"]
+
+
+async def test_resolved_events_can_be_published_by_action(small_world: World) -> None:
+    world = small_world
+    worker = world.worker(STREAMS_PUBLISH_ACTIONS="true")
+    async with workers(worker):
+        await world.feed(
+            event("identify", 1, anonymousId="a", userId="u"),
+            event("track", 2, anonymousId="a"),
+            event("track", 3, anonymousId="a"),
+        )
+        await world.settled(3, worker)
+    tracks = await consume(world.broker.bootstrap, f"app-{world.topic}-track", 2)
+    values = [orjson.loads(record.value) for record in tracks]
+    assert [value["messageId"] for value in values] == ["m-2", "m-3"]
+    assert {value["userId"] for value in values} == {"u"}
+    assert {record.key for record in tracks} == {b"a"}
+
+
+@pytest.mark.kafka
+async def test_two_workers_may_share_a_data_directory(kafka_world: World) -> None:
+    world = kafka_world
+    shared = str(world.directory / "shared")
+    trace = signups(people=60, events=600, seed=5)
+    pair = [world.worker(name, STREAMS_DATA_DIR=shared) for name in ("one", "two")]
+    async with workers(*pair):
+        await produce(world.broker.bootstrap, world.topic, trace.records(PARTITIONS))
+        await world.settled(len(trace.events), *pair)
+    check(trace, await world.encharge.requests())

@@ -228,7 +228,8 @@ class _PortsTakenError(KafkaFailedError):
 class KafkaCluster:
     """One Apache Kafka cluster of ``nodes`` nodes, whose ids count from 1.
 
-    ``config`` adds to the settings of every node or overrides them. Use it as an asynchronous
+    ``config`` adds to the settings of every node or overrides them. Data and logs go into a new
+    folder inside ``folder`` (by default the system's for temporary files). Use it as an asynchronous
     context manager, or call `open` and `close`. It belongs to no event loop: one loop may open
     it and another one close it. With three nodes topics have three replicas and writes with
     ``acks=all`` need two of them, so that the loss of any one node must go unnoticed.
@@ -237,12 +238,19 @@ class KafkaCluster:
         KafkaUnavailableError: from the constructor, see `find_distribution`.
     """
 
-    def __init__(self, *, nodes: int = 1, config: Mapping[str, str] = _NO_CONFIG) -> None:
+    def __init__(
+        self,
+        *,
+        nodes: int = 1,
+        config: Mapping[str, str] = _NO_CONFIG,
+        folder: Path | None = None,
+    ) -> None:
         self._distribution = find_distribution()
         self._count = nodes
         self._config = dict(config)
         self._cluster_id = _new_cluster_id()
         self._nodes: dict[int, _Node] = {}
+        self._parent = folder
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def __aenter__(self) -> Self:
@@ -366,7 +374,7 @@ class KafkaCluster:
 
     async def _open(self) -> None:
         self._folder = tempfile.TemporaryDirectory(
-            prefix="streams-kafka-", ignore_cleanup_errors=True
+            dir=self._parent, prefix="streams-kafka-", ignore_cleanup_errors=True
         )
         ports = _free_ports(2 * self._count)
         for i in range(1, self._count + 1):

@@ -1,0 +1,1 @@
+"""How fast the pipeline is, as ratios: ``python -m bench`` (see README.md in this folder)."""

@@ -1,0 +1,204 @@
+"""The processes of a run: started here, ended here, each by its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from bench.result import Result, parse
+from streams.dev.broker import tied_to_parent
+
+KEY: Final = "bench-key"
+CONCURRENCY: Final = 64
+START_SECONDS: Final = 60.0
+RUN_SECONDS: Final = 150.0
+"""The longest that a contestant may take in one round; a usual one takes ten seconds."""
+POLL_SECONDS: Final = 0.05
+
+_OURS: Final = ("STREAMS_", "ENCHARGE_", "KAFKA_")
+_OUTCOME: Final = re.compile(
+    rb"^streams_events_(?:delivered|coalesced|filtered|duplicate|dead_lettered)_total\S* (\S+)$",
+    re.MULTILINE,
+)
+_DELIVERED: Final = re.compile(rb"^streams_events_delivered_total\S* (\S+)$", re.MULTILINE)
+
+
+class ContestError(Exception):
+    """A contestant did not do what it is measured for. The text says what it wrote."""
+
+
+@asynccontextmanager
+async def process(
+    arguments: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run ``python ARGUMENTS``; it is gone at the end of the block, however that ends."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
+    with log.open("ab") as errors:
+        started = await asyncio.create_subprocess_exec(
+            *tied_to_parent([sys.executable, *arguments]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env={**inherited, **(environment or {})},
+        )
+    try:
+        yield started
+    finally:
+        # What it holds is thrown away: nothing is worth an orderly end.
+        with suppress(ProcessLookupError):
+            started.kill()
+        await started.wait()
+
+
+async def run_module(name: str, arguments: list[str], directory: Path) -> Result:
+    """Run a contestant that counts for itself, and take its report."""
+    log = directory / f"{name}.log"
+    async with process(["-m", f"bench.{name}", *arguments], log) as child:
+        assert child.stdout is not None
+        try:
+            async with asyncio.timeout(RUN_SECONDS):
+                line = await child.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line:
+            raise ContestError(f"bench.{name} reported nothing:\n{_tail(log)}")
+        return parse(line)
+
+
+# -- the stand-in for Encharge
+
+
+@asynccontextmanager
+async def stand_in(directory: Path) -> AsyncIterator[str]:
+    """An Encharge stand-in in its own process; gives its address."""
+    log = directory / "stand-in.log"
+    arguments = ["-m", "streams", "dev", "encharge", "--port", "0", "--key", KEY]
+    async with process(arguments, log) as child:
+        assert child.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            line = await child.stdout.readline()
+        if b" ready at " not in line:
+            raise ContestError(f"the stand-in did not start:\n{_tail(log)}")
+        yield line.decode().rsplit(" ", 1)[1].strip()
+
+
+async def reset(address: str) -> None:
+    """Have the stand-in forget, so that every contestant finds it as the first one did."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{address}/_stand-in/reset") as answer,
+    ):
+        answer.raise_for_status()
+
+
+# -- `streams worker`
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    at: float
+    cpu: float
+    settled: int
+
+
+async def run_worker(events: int, settings: Mapping[str, str], directory: Path) -> Result:
+    """Run ``streams worker`` until it has settled ``events`` events.
+
+    The clock runs from the moment when the worker is ready, which is when its first stage
+    begins: that stage must not get a start over the others. It stops with the first look at
+    the metrics that finds all events settled. What is looked at later than it happened is
+    the price of looking from outside: at most ``POLL_SECONDS`` of a run of several seconds.
+    """
+    log = directory / "worker.log"
+    environment = {
+        "ENCHARGE_API_KEY": KEY,
+        "STREAMS_WEB_HOST": "127.0.0.1",
+        "STREAMS_WEB_PORT": "0",
+        "STREAMS_DATA_DIR": str(directory / "data"),
+        "STREAMS_LOG_FORMAT": "json",
+        # One call for each event, and no second's wait for the last window at the end.
+        "STREAMS_COALESCE": "false",
+        "STREAMS_BATCH_MAX_SECONDS": "0.2",
+        "STREAMS_MAX_CONCURRENCY": str(CONCURRENCY),
+        **settings,
+    }
+    async with (
+        process(["-m", "streams", "worker"], log, environment) as child,
+        aiohttp.ClientSession() as http,
+    ):
+        assert child.stdout is not None
+        web = await _web_address(child.stdout, log)
+        # Otherwise a full pipe would stop the worker at its hundredth line.
+        draining = asyncio.ensure_future(child.stdout.read())
+        try:
+            async with asyncio.timeout(RUN_SECONDS):
+                await _until_ready(http, web)
+                first = last = await _sample(http, web, child.pid)
+                while last.settled < events:
+                    await asyncio.sleep(POLL_SECONDS)
+                    last = await _sample(http, web, child.pid)
+                await _check_delivered(http, web, events)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise ContestError(f"the worker did not finish: {error!r}\n{_tail(log)}") from error
+        finally:
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
+        return Result(last.settled - first.settled, last.at - first.at, last.cpu - first.cpu)
+
+
+async def _web_address(output: asyncio.StreamReader, log: Path) -> str:
+    async with asyncio.timeout(START_SECONDS):
+        while line := await output.readline():
+            if b'"web": "' in line:
+                return line.decode().split('"web": "')[1].split('"')[0]
+    raise ContestError(f"the worker ended at start:\n{_tail(log)}")
+
+
+async def _until_ready(http: aiohttp.ClientSession, web: str) -> None:
+    while True:
+        async with http.get(f"{web}/readyz") as answer:
+            if answer.status == 200:
+                return
+        await asyncio.sleep(POLL_SECONDS / 2)
+
+
+async def _sample(http: aiohttp.ClientSession, web: str, pid: int) -> _Sample:
+    text = await _metrics(http, web)
+    settled = sum(int(float(number)) for number in _OUTCOME.findall(text))
+    return _Sample(time.monotonic(), _cpu_seconds(pid), settled)
+
+
+async def _metrics(http: aiohttp.ClientSession, web: str) -> bytes:
+    async with http.get(f"{web}/metrics") as answer:
+        return await answer.read()
+
+
+async def _check_delivered(http: aiohttp.ClientSession, web: str, events: int) -> None:
+    """A pipeline that drops or refuses events is fast, but not what is measured here."""
+    text = await _metrics(http, web)
+    delivered = sum(int(float(number)) for number in _DELIVERED.findall(text))
+    if delivered != events:
+        raise ContestError(f"of {events} events only {delivered} were delivered")
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        # After the name, which may hold blanks: utime and stime are fields 14 and 15.
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]
