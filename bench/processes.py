@@ -30,6 +30,7 @@ _OUTCOME: Final = re.compile(
     rb"^streams_events_(?:delivered|coalesced|filtered|duplicate|dead_lettered)_total\S* (\S+)$",
     re.MULTILINE,
 )
+_ADDRESS: Final = re.compile(r'"web": "(http[^"]+)"')
 _DELIVERED: Final = re.compile(rb"^streams_events_delivered_total\S* (\S+)$", re.MULTILINE)
 
 
@@ -136,10 +137,7 @@ async def run_worker(events: int, settings: Mapping[str, str], directory: Path) 
         process(["-m", "streams", "worker"], log, environment) as child,
         aiohttp.ClientSession() as http,
     ):
-        assert child.stdout is not None
-        web = await _web_address(child.stdout, log)
-        # Otherwise a full pipe would stop the worker at its hundredth line.
-        draining = asyncio.ensure_future(child.stdout.read())
+        web = await _web_address(child, log)
         try:
             async with asyncio.timeout(RUN_SECONDS):
                 await _until_ready(http, web)
@@ -150,18 +148,16 @@ async def run_worker(events: int, settings: Mapping[str, str], directory: Path) 
                 await _check_delivered(http, web, events)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise ContestError(f"the worker did not finish: {error!r}\n{_tail(log)}") from error
-        finally:
-            draining.cancel()
-            await asyncio.gather(draining, return_exceptions=True)
         return Result(last.settled - first.settled, last.at - first.at, last.cpu - first.cpu)
 
 
-async def _web_address(output: asyncio.StreamReader, log: Path) -> str:
-    async with asyncio.timeout(START_SECONDS):
-        while line := await output.readline():
-            if b'"web": "' in line:
-                return line.decode().split('"web": "')[1].split('"')[0]
-    raise ContestError(f"the worker ended at start:\n{_tail(log)}")
+async def _web_address(child: asyncio.subprocess.Process, log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while child.returncode is None and time.monotonic() < deadline:
+        if found := _ADDRESS.search(log.read_text()):
+            return found[1]
+        await asyncio.sleep(POLL_SECONDS)
+    raise ContestError(f"the worker did not start:\n{_tail(log)}")
 
 
 async def _until_ready(http: aiohttp.ClientSession, web: str) -> None:

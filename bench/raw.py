@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import orjson
 import uvloop
@@ -43,7 +44,7 @@ async def run(bootstrap: str, topic: str, group: str, events: int, passes: int) 
         await consumer.stop()
 
 
-async def _next(consumer: AIOKafkaConsumer) -> list[list[bytes]]:
+async def _next(consumer: AIOKafkaConsumer) -> list[list[Any]]:
     while True:
         fetched = await consumer.getmany(timeout_ms=1000)
         if fetched:

@@ -264,5 +264,7 @@ def describe() -> list[tuple[str, str, str]]:
     rows = []
     for name, field in Settings.model_fields.items():
         default = "none" if field.default is None else str(field.default)
+        if isinstance(field.default, bool):
+            default = default.lower()
         rows.append((name.upper(), default, field.description or ""))
     return rows

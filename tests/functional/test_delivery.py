@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from tests.functional.conftest import PARTITIONS, World, event
+from tests.support.kafka import Broker
 from tests.support.traces import Trace, check, signups
 from tests.support.world import (
     assert_accounts_balance,
@@ -234,3 +236,44 @@ async def test_two_workers_may_share_a_data_directory(kafka_world: World) -> Non
         await produce(world.broker.bootstrap, world.topic, trace.records(PARTITIONS))
         await world.settled(len(trace.events), *pair)
     check(trace, await world.encharge.requests())
+
+
+@pytest.mark.kafka
+async def test_workers_come_and_go_without_loss_or_disorder(kafka_world: World) -> None:
+    world = kafka_world
+    trace = signups(people=150, events=3000, seed=6)
+    records = trace.records(PARTITIONS)
+    await world.encharge.faults({"fault": {"slow": 0.01}})
+    first, second = (world.worker(name, STREAMS_MAX_CONCURRENCY="8") for name in ("one", "two"))
+    async with workers(first):
+        await produce(world.broker.bootstrap, world.topic, records[:1000])
+        async with workers(second):
+            await produce(world.broker.bootstrap, world.topic, records[1000:2000])
+            await asyncio.sleep(1)
+            await first.kill()
+            await produce(world.broker.bootstrap, world.topic, records[2000:])
+            await asyncio.sleep(1)
+            await first.start()
+            assert await second.stop() == 0
+
+        async def all_arrived() -> bool:
+            stats = await world.encharge.stats()
+            return stats["messageIds"]["distinct"] >= len(trace.events)
+
+        await until(all_arrived, "everything delivered")
+        await at_rest(first)
+        assert_accounts_balance(await consumed(first))
+    # One kill: what was on the wire, and what was answered but not yet remembered.
+    check(trace, await world.encharge.requests(), repeats=8 + 200)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_producers_may_compress(kafka: Broker, unique: str, codec: str) -> None:
+    await kafka.create_topic(unique, 1)
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap, compression_type=codec
+    ) as producer:
+        for number in range(50):
+            await producer.send(unique, f"value {number} ".encode() * 20)
+    assert len(await consume(kafka.bootstrap, unique, 50)) == 50

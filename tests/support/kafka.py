@@ -229,10 +229,12 @@ class KafkaCluster:
     """One Apache Kafka cluster of ``nodes`` nodes, whose ids count from 1.
 
     ``config`` adds to the settings of every node or overrides them. Data and logs go into a new
-    folder inside ``folder`` (by default the system's for temporary files). Use it as an asynchronous
-    context manager, or call `open` and `close`. It belongs to no event loop: one loop may open
-    it and another one close it. With three nodes topics have three replicas and writes with
-    ``acks=all`` need two of them, so that the loss of any one node must go unnoticed.
+    folder inside ``folder`` (by default the system's for temporary files).
+
+    Use it as an asynchronous context manager, or call `open` and `close`. It belongs to no event
+    loop: one loop may open it and another one close it. With three nodes topics have three
+    replicas and writes with ``acks=all`` need two of them, so that the loss of any one node must
+    go unnoticed.
 
     Raises:
         KafkaUnavailableError: from the constructor, see `find_distribution`.
