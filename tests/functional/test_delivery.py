@@ -277,3 +277,50 @@ async def test_producers_may_compress(kafka: Broker, unique: str, codec: str) ->
         for number in range(50):
             await producer.send(unique, f"value {number} ".encode() * 20)
     assert len(await consume(kafka.bootstrap, unique, 50)) == 50
+
+
+async def test_several_source_topics_by_list_and_by_pattern(small_world: World) -> None:
+    world = small_world
+    other = f"{world.topic}-other"
+    await world.broker.create_topic(other, 1)
+    by_list = world.worker("list", STREAMS_SOURCE_TOPIC=f"{world.topic}, {other}")
+    by_pattern = world.worker(
+        "pattern", STREAMS_SOURCE_TOPIC=f"^{world.topic}(-other)?$", STREAMS_APP_ID="by-pattern"
+    )
+    async with workers(by_list, by_pattern):
+        await world.feed(event("track", 1, userId="a"))
+        await produce(
+            world.broker.bootstrap, other, Trace([event("page", 2, userId="b")]).records(1)
+        )
+        await world.settled(2, by_list)
+        await world.settled(2, by_pattern)
+    assert sorted(body["messageId"] for body in await world.bodies()) == [
+        "m-1",
+        "m-1",
+        "m-2",
+        "m-2",
+    ]
+
+
+async def test_a_source_topic_that_is_not_there_yet_is_made(small_world: World) -> None:
+    world = small_world
+    worker = world.worker(STREAMS_SOURCE_TOPIC="not-there-yet", STREAMS_PARTITIONS="2")
+    async with workers(worker):
+        await produce(
+            world.broker.bootstrap,
+            "not-there-yet",
+            Trace([event("page", 1, userId="a")]).records(2),
+        )
+        await world.settled(1, worker)
+    assert len(await world.bodies()) == 1
+
+
+async def test_another_number_of_partitions_is_refused_with_what_to_do(small_world: World) -> None:
+    world = small_world
+    first = world.worker()
+    async with workers(first):
+        pass
+    second = world.worker("second", STREAMS_PARTITIONS="5")
+    with pytest.raises(AssertionError, match=r"STREAMS_PARTITIONS is 5, but .* has 4: set it to"):
+        async with workers(second):
+            pass
