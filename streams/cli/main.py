@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli import dev, worker
+from streams.cli import dev, explain, worker
 
 app = typer.Typer(
     name="streams",
@@ -15,4 +15,5 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("worker", help=worker.HELP, epilog=worker.settings_help())(worker.worker)
+app.command("explain", help=explain.HELP)(explain.explain)
 app.add_typer(dev.app, name="dev")

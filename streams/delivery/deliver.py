@@ -267,6 +267,8 @@ class LaneDeliverer:
 
     def _hold(self, lane: Lane, answer: Answer) -> None:
         """Make no calls but one now and then, until the destination takes us again."""
+        # The wait for a person to mend it is not time of retrying (STREAMS_RETRY_MAX_SECONDS).
+        lane.attempts = 0
         if self._open.is_set():
             self._open.clear()
             why = f"status {answer.status}: {_excerpt(answer.body)}"
@@ -287,6 +289,8 @@ class LaneDeliverer:
             event = lane.waiting[0]
             request = event.merged_request or event.requests[lane.next_request]
             assert request is not None  # noqa: S101 - it was called before
+            lane.first_attempt_at = monotonic()
+            lane.attempts = 1
             answer = await self._call(event, request)
             if lane.is_dropped():
                 continue
@@ -296,6 +300,10 @@ class LaneDeliverer:
             if answer.status and verdict is not Verdict.MISCONFIGURED:
                 self._conclude(lane, event, answer)
                 return
+        if not lane.is_dropped():
+            # Another call was taken meanwhile and has ended the hold: back in line.
+            lane.attempts = 0
+            self._ready.put_nowait(lane)
 
     def _release(self) -> None:
         if not self._open.is_set():

@@ -118,12 +118,21 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 self._read_offset[tp] = record.offset
         return self._current(generation)
 
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Call when an agent's queue has room again. What was paused stays paused."""
+        super().on_buffer_drop(tp)
+        self._active_partitions.difference_update(self._paused_partitions)
+
     # -- acknowledgement
 
     def ack(self, message: Any) -> bool:
         """Mark a message as finished; a chunk only if it is still waited for."""
         if not isinstance(message, Chunk):
             return bool(super().ack(message))
+        if not message.tracked:
+            # Faust's pure-Python stream acknowledges what it skips while the flow is
+            # stopped. No agent has seen it.
+            return False
         with ack_lock:
             message.acked = True
             message.finished = True
@@ -151,6 +160,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.on_drain()
         while self._started_chunks() and monotonic() < deadline and not self.app.crashed:
             await self._wait_for_ack(timeout=1)
+            # What was still being mapped has opened new windows since.
+            self.app.on_drain()
         # A commit that is underway may have begun before the last acknowledgements.
         await self.maybe_wait_for_commit_to_finish()
         await self.commit_and_end_transactions()

@@ -119,7 +119,7 @@ class Resolve:
         self._tasks = tasks
         self._consumer = consumer
         self._on_load = on_load
-        self._underway: dict[int, set[bytes]] = defaultdict(set)
+        self._underway: dict[int, dict[bytes, Pending]] = defaultdict(dict)
         self._unsettled: dict[int, int] = defaultdict(int)
         self._batches: dict[int, deque[Batch]] = defaultdict(deque)
         self._progress: set[Progress] = set()
@@ -128,6 +128,8 @@ class Resolve:
 
     async def take(self, chunk: Chunk) -> None:
         """Resolve and route the events of a chunk."""
+        if chunk.abandoned:
+            return
         partition = chunk.partition
         items, unreadable = _unpack(chunk)
         events = sum(1 for item in items if not item.is_alias_note)
@@ -188,7 +190,7 @@ class Resolve:
         if not fires and pending.error is None:
             self._settlement.without_call(pending, Outcome.FILTERED, "no-subscription")
             return
-        underway.add(pending.digest)
+        underway[pending.digest] = pending
         batch.events.append(pending)
         pending.requests = [None] * len(fires)
         if fires:
@@ -244,7 +246,10 @@ class Resolve:
 
     def settled(self, pending: Pending) -> None:
         """An event has its outcome, durably."""
-        self._underway[pending.partition].discard(pending.digest)
+        underway = self._underway[pending.partition]
+        # A duplicate is settled while the event that it repeats is still underway.
+        if underway.get(pending.digest) is pending:
+            del underway[pending.digest]
         self._loaded(pending.partition, -1)
 
     def _done(self, chunk: Chunk, progress: Progress) -> None:
@@ -286,7 +291,8 @@ def _unpack(chunk: Chunk) -> tuple[list[Item], list[DeadLetter]]:
     unreadable: list[DeadLetter] = []
     for record in chunk.records:
         try:
-            items.extend(_items(record))
+            # All of a record or nothing: what is buried must not go on as well.
+            items.extend(list(_items(record)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             unreadable.append(
                 DeadLetter(

@@ -97,6 +97,10 @@ class Ingest:
                 continue
             self._place(event, record, items)
         await self._room.acquire()
+        if chunk.abandoned:
+            # Its next owner sends it, and what comes after it: this would be out of order.
+            self._room.release()
+            return
         try:
             sent = await self._send(chunk, items)
         except BaseException:

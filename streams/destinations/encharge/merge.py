@@ -21,11 +21,15 @@ def merge(earlier: Request, later: Request) -> Request | None:
         return None
     if any(first.get(name) != second.get(name) for name in _WHO):
         return None
-    emails = {body["email"] for body in (first, second) if body.get("email") is not None}
-    emails |= {
-        body["user"]["email"] for body in (first, second) if body["user"].get("email") is not None
-    }
-    if len(emails) > 1 or "tags" in first["user"] or "tags" in second["user"]:
+    # Traits may have the names of ids, and then count as such.
+    if any(first["user"].get(name) != second["user"].get(name) for name in (*_WHO, "id")):
+        return None
+    # A list: a trait called email may be anything.
+    places = (first, second, first["user"], second["user"])
+    emails = [place["email"] for place in places if place.get("email") is not None]
+    if any(email != emails[0] for email in emails):
+        return None
+    if "tags" in first["user"] or "tags" in second["user"]:
         # Tags add up in Encharge: the later list does not replace the earlier one.
         return None
     body: dict[str, Any] = {**first, **second}
