@@ -6,7 +6,8 @@
     ├── SettingsError        a setting, or a file it names, is wrong (exit status 2)
     ├── EventError           one event cannot go on: it becomes a dead letter, nothing more
     │   ├── InvalidEvent     what came in is not a Segment event
-    │   └── PayloadError     the event does not satisfy the action it was mapped to
+    │   ├── PayloadError     the event does not satisfy the action it was mapped to
+    │   └── DeliveryError    the destination does not take it
     └── BrokerError          Kafka did not do what the guarantees need (exit status 1)
 """
 
@@ -46,3 +47,15 @@ class PayloadError(EventError):
 
     def __init__(self, text: str) -> None:
         super().__init__("invalid-payload", text)
+
+
+class DeliveryError(EventError):
+    """The destination does not take the event.
+
+    ``status`` is its last answer (0: none), ``attempts`` the number of calls made.
+    """
+
+    def __init__(self, reason: str, text: str, *, status: int, attempts: int) -> None:
+        super().__init__(reason, text)
+        self.status = status
+        self.attempts = attempts

@@ -23,7 +23,7 @@ from streams.delivery.sender import Answer, Sender
 from streams.delivery.settle import Settlement
 from streams.destinations.base import Destination, Request, Verdict
 from streams.engine.tasks import Tasks
-from streams.errors import EventError, PayloadError
+from streams.errors import DeliveryError
 from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -158,13 +158,10 @@ class LaneDeliverer:
             self._close_lane(lane)
             return
         event = lane.waiting[0]
-        if event.error is not None:
-            self._settlement.rejected(event, event.error, stage=STAGE)
-            self._next_event(lane)
-            return
-        request = event.merged_request or event.requests[lane.next_request]
+        request = _next_request(lane, event)
         if request is None:
-            raise AssertionError("an event reached delivery before it was mapped")
+            self._end_event(lane, event)
+            return
         await self._limiter.wait()
         if lane.is_dropped():
             return
@@ -174,7 +171,12 @@ class LaneDeliverer:
         try:
             answer = await self._call(event, request)
         except (TypeError, ValueError) as error:
-            self._reject(lane, event, PayloadError(f"cannot be written as JSON: {error}"), 0)
+            self._refuse(
+                lane,
+                event,
+                "invalid-payload",
+                f"was not called: its request cannot be written as JSON: {error}",
+            )
             return
         if lane.is_dropped():
             return
@@ -202,40 +204,23 @@ class LaneDeliverer:
             return
         self._release()
         if verdict is Verdict.DELIVERED:
-            lane.next_request += 1
-            lane.attempts = 0
-            if event.merged_request is None and lane.next_request < len(event.requests):
-                self._ready.put_nowait(lane)
-                return
-            self._settlement.delivered(event)
-            self._next_event(lane)
+            self._next_step(lane, event)
         elif verdict is Verdict.REJECTED:
-            self._reject(
-                lane,
-                event,
-                EventError(
-                    "rejected",
-                    f"{self._destination.name} answered {answer.status}: {_excerpt(answer.body)}",
-                ),
-                answer.status,
-            )
+            said = f"answered {answer.status}: {_excerpt(answer.body)}"
+            self._refuse(lane, event, "rejected", said, answer.status)
         elif monotonic() - lane.first_attempt_at >= self._retry_max_seconds:
-            said = f"status {answer.status}" if answer.status else answer.text
-            self._reject(
-                lane,
-                event,
-                EventError(
-                    "retries-exhausted",
-                    f"{self._destination.name} did not accept it within "
-                    f"{self._retry_max_seconds:g} s (STREAMS_RETRY_MAX_SECONDS); last: {said}",
-                ),
-                answer.status,
+            last = f"status {answer.status}" if answer.status else answer.text
+            said = (
+                f"did not accept it within {self._retry_max_seconds:g} s "
+                f"(STREAMS_RETRY_MAX_SECONDS); last: {last}"
             )
+            self._refuse(lane, event, "retries-exhausted", said, answer.status)
         else:
             self._metrics.retried(event.action)
             self._later(lane, retry.delay(lane.attempts, answer.headers))
 
-    def _reject(self, lane: Lane, event: Pending, error: EventError, status: int) -> None:
+    def _refuse(self, lane: Lane, event: Pending, reason: str, said: str, status: int = 0) -> None:
+        """The current request is not to be made again."""
         if event.merged:
             # One of several merged events is at fault: find it by calling for each alone.
             lane.waiting.popleft()
@@ -244,7 +229,34 @@ class LaneDeliverer:
             lane.next_request = lane.attempts = 0
             self._ready.put_nowait(lane)
             return
-        self._settlement.rejected(event, error, stage=STAGE, status=status, attempts=lane.attempts)
+        event.error = event.error or DeliveryError(
+            reason,
+            f"{self._destination.name} {said}",
+            status=status,
+            attempts=lane.attempts,
+        )
+        self._next_step(lane, event)
+
+    def _next_step(self, lane: Lane, event: Pending) -> None:
+        """On to the next request of an event; the other subscriptions' do not depend on it."""
+        lane.next_request += 1
+        lane.attempts = 0
+        if _next_request(lane, event) is None:
+            self._end_event(lane, event)
+        else:
+            self._ready.put_nowait(lane)
+
+    def _end_event(self, lane: Lane, event: Pending) -> None:
+        """All requests of an event are made: it was delivered if none of them failed."""
+        error = event.error
+        if error is None:
+            self._settlement.delivered(event)
+        elif isinstance(error, DeliveryError):
+            self._settlement.rejected(
+                event, error, stage=STAGE, status=error.status, attempts=error.attempts
+            )
+        else:
+            self._settlement.rejected(event, error, stage=STAGE)
         self._next_event(lane)
 
     def _next_event(self, lane: Lane) -> None:
@@ -287,7 +299,7 @@ class LaneDeliverer:
                 self._release()
                 return
             event = lane.waiting[0]
-            request = event.merged_request or event.requests[lane.next_request]
+            request = _next_request(lane, event)
             assert request is not None  # noqa: S101 - it was called before
             lane.first_attempt_at = monotonic()
             lane.attempts = 1
@@ -310,6 +322,19 @@ class LaneDeliverer:
             log.info("destination takes us again", destination=self._destination.name)
             self._open.set()
             self._on_misconfigured(None)
+
+
+def _next_request(lane: Lane, event: Pending) -> Request | None:
+    """The request that a lane's first event needs next; None when it needs no more."""
+    if event.merged_request is not None:
+        return event.merged_request if lane.next_request == 0 else None
+    while lane.next_request < len(event.requests):
+        request = event.requests[lane.next_request]
+        if request is not None:
+            return request
+        # It could not be built; the event's error says why.
+        lane.next_request += 1
+    return None
 
 
 def _excerpt(body: bytes) -> str:
