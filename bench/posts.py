@@ -23,7 +23,7 @@ from streams.destinations.encharge import Encharge
 
 
 async def run(
-    bootstrap: str, topic: str, events: int, url: str, key: str, concurrency: int
+    bootstrap: str, topic: str, events: int, *, url: str, key: str, concurrency: int
 ) -> Result:
     """Make the calls of ``events`` events."""
     calls = iter(await _calls(bootstrap, topic, events, Encharge(api_key=key, ingest_url=url)))
@@ -71,4 +71,15 @@ async def _calls(bootstrap: str, topic: str, events: int, destination: Encharge)
 if __name__ == "__main__":
     address, name, count, ingest_url, write_key, open_calls = sys.argv[1:]
     uvloop.install()
-    report(asyncio.run(run(address, name, int(count), ingest_url, write_key, int(open_calls))))
+    report(
+        asyncio.run(
+            run(
+                address,
+                name,
+                int(count),
+                url=ingest_url,
+                key=write_key,
+                concurrency=int(open_calls),
+            )
+        )
+    )

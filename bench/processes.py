@@ -154,7 +154,7 @@ async def run_worker(events: int, settings: Mapping[str, str], directory: Path) 
 async def _web_address(child: asyncio.subprocess.Process, log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while child.returncode is None and time.monotonic() < deadline:
-        if found := _ADDRESS.search(log.read_text()):
+        if found := _ADDRESS.search(_text(log)):
             return found[1]
         await asyncio.sleep(POLL_SECONDS)
     raise ContestError(f"the worker did not start:\n{_tail(log)}")
@@ -197,4 +197,8 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-3000:]
+    return _text(log)[-3000:]
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace")

@@ -62,7 +62,7 @@ class Identities:
         if user is None and email is None:
             return
         key = _DEVICE + device.encode()
-        known_user, known_email = self._device_at(key, position)
+        known_user, known_email = self._holder(device, position)
         if user is None:
             user = known_user
         if email is None and user == known_user:
@@ -80,7 +80,7 @@ class Identities:
         if old is None or new is None or old == new:
             return
         teacher = event.get("messageId")
-        if self.follow(new, position) == old:
+        if self._leads_through(new, old, position):
             self._append(_ALIAS + new.encode(), [position, None, teacher])
         if self._alias_at(old, position) != new:
             self._append(_ALIAS + old.encode(), [position, new, teacher])
@@ -110,6 +110,11 @@ class Identities:
 
     def owner(self, device: str, position: int) -> tuple[str | None, str | None]:
         """The (userId, email) of a device's events at ``position``."""
+        user, email = self._holder(device, position)
+        return (None if user is None else self.follow(user, position)), email
+
+    def _holder(self, device: str, position: int) -> tuple[str | None, str | None]:
+        """Who is logged in, as their events or an alias of the device said, and their email."""
         row = self._row(_DEVICE + device.encode())
         since, user, email = -1, None, None
         for entry in row:
@@ -119,7 +124,7 @@ class Identities:
         alias_since, replaced_by = self._alias_entry(device, position)
         if replaced_by is not None and alias_since > since:
             user = replaced_by
-        return (None if user is None else self.follow(user, position)), email
+        return user, email
 
     def follow(self, user: str, position: int) -> str:
         """The id that stands for ``user`` at ``position``, through any chain of aliases."""
@@ -130,15 +135,16 @@ class Identities:
             user = following
         return user
 
-    # -- rows
+    def _leads_through(self, user: str, other: str, position: int) -> bool:
+        """Whether ``other`` is on the chain of aliases that starts at ``user``."""
+        for _ in range(MAX_CHAIN):
+            following = self._alias_at(user, position)
+            if following is None or following == other:
+                return following == other
+            user = following
+        return False
 
-    def _device_at(self, key: bytes, position: int) -> tuple[str | None, str | None]:
-        user, email = None, None
-        for entry in self._row(key):
-            if entry[0] > position:
-                break
-            user, email = entry[1], entry[2]
-        return user, email
+    # -- rows
 
     def _alias_at(self, old: str, position: int) -> str | None:
         return self._alias_entry(old, position)[1]

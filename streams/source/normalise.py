@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,10 +60,12 @@ def _timestamp(event: Event, produced_at: float) -> str:
         _moment(event.get(name)) for name in ("originalTimestamp", "sentAt", "receivedAt")
     )
     if original is not None and sent is not None and received is not None:
-        return _iso(received - (sent - original))
+        with suppress(OverflowError):  # before the year 1 or after 9999
+            return _iso(received - (sent - original))
     for moment in (original, received):
         if moment is not None:
-            return _iso(moment)
+            with suppress(OverflowError):
+                return _iso(moment)
     return _iso(datetime.fromtimestamp(produced_at, UTC))
 
 

@@ -1,0 +1,259 @@
+"""Identity resolution against a reference model that is slow and obvious (G3, G5).
+
+A sequence of events over few devices, users and emails, with aliases among them in every
+direction, so that chains, cycles and self-aliases are common.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.events import Event
+from streams.identity.rules import Identities, event_email
+
+always = settings(derandomize=True, deadline=None, max_examples=300)
+
+DEVICES, USERS = ("d1", "d2"), ("u1", "u2", "u3")
+EMAILS = ("1@example.com", "2@example.com")
+optional_user = st.none() | st.sampled_from(USERS)
+
+
+def _plain(kind: str, device: str | None, user: str | None, email: str | None) -> Event:
+    event: Event = {"type": kind}
+    if device is None and user is None:
+        device = DEVICES[0]
+    if device is not None:
+        event["anonymousId"] = device
+    if user is not None:
+        event["userId"] = user
+    if email is not None:
+        if kind == "identify":
+            event["traits"] = {"email": email}
+        else:
+            event["context"] = {"traits": {"email": email}, "ip": "1"}
+    return event
+
+
+PLAIN = st.builds(
+    _plain,
+    st.sampled_from(["identify", "track", "page", "group", "delete"]),
+    st.none() | st.sampled_from(DEVICES),
+    optional_user,
+    st.none() | st.sampled_from(EMAILS),
+)
+ALIASES = st.builds(
+    lambda old, new, device: {
+        "type": "alias",
+        "previousId": old,
+        "userId": new,
+        **({} if device is None else {"anonymousId": device}),
+    },
+    st.sampled_from((*USERS, *DEVICES)),
+    st.sampled_from(USERS),
+    st.none() | st.sampled_from(DEVICES),
+)
+SEQUENCES = st.lists(st.one_of(PLAIN, PLAIN, ALIASES), max_size=25)
+
+
+def resolve(
+    events: list[Event],
+    rows: dict[bytes, bytes],
+    *,
+    start: int = 0,
+    sizes: list[int] | None = None,
+    horizon: int = -1,
+) -> list[Event]:
+    """What the resolve stage makes of events at positions from ``start`` on."""
+    found: list[Event] = []
+    left = list(sizes or [len(events)])
+    position = start
+    events = copy.deepcopy(events)
+    while events:
+        size = max(1, left.pop(0)) if left else len(events)
+        part, events = events[:size], events[size:]
+        identities = Identities(rows.get, horizon)
+        for event in part:
+            if event["type"] == "alias":
+                identities.learn_alias(event, position)
+            identities.learn(event, position)
+            identities.enrich(event, position)
+            found.append(event)
+            position += 1
+        rows.update(identities.writes)
+    return found
+
+
+# -- the reference: read everything from the beginning, for each event anew
+
+
+@dataclass
+class Model:
+    """Who is who after a sequence of events: one pass, no histories, no positions."""
+
+    alias: dict[str, str] = field(default_factory=dict)
+    login: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    def chain(self, user: str) -> list[str]:
+        found = [user]
+        while found[-1] in self.alias:
+            found.append(self.alias[found[-1]])
+        return found
+
+    def current(self, user: str) -> str:
+        return self.chain(user)[-1]
+
+    def note(self, event: Event) -> None:
+        device, user = event.get("anonymousId"), event.get("userId")
+        if event["type"] == "alias" and event["previousId"] != user:
+            old = event["previousId"]
+            if old in self.chain(user):
+                self.alias.pop(user, None)  # the last word on the cycle: user is its end
+            self.alias[old] = user
+            if old in DEVICES:
+                # To name a device in an alias is to log in there.
+                self.login[old] = (user, self.login.get(old, (None, None))[1])
+        if device is None:
+            return
+        email = event_email(event)
+        before_user, before_email = self.login.get(device, (None, None))
+        if user is None and email is None:
+            return
+        if user is None:
+            user = before_user
+        if email is None and user == before_user:
+            email = before_email
+        self.login[device] = (user, email)
+
+    def enriched(self, event: Event) -> Event:
+        event = copy.deepcopy(event)
+        if event["type"] in ("alias", "delete"):
+            return event
+        if event.get("userId") is not None:
+            event["userId"] = self.current(event["userId"])
+            return event
+        user, email = self.login.get(event["anonymousId"], (None, None))
+        if user is not None:
+            event["userId"] = self.current(user)
+        if email is not None and event_email(event) is None:
+            context = event.setdefault("context", {})
+            context.setdefault("traits", {})["email"] = email
+        return event
+
+
+def by_model(events: list[Event]) -> list[Event]:
+    found = []
+    for count, event in enumerate(events):
+        model = Model()
+        for earlier in events[: count + 1]:
+            model.note(earlier)
+        found.append(model.enriched(event))
+    return found
+
+
+@always
+@given(SEQUENCES)
+def test_it_is_what_the_reference_says(events: list[Event]) -> None:
+    assert resolve(events, {}) == by_model(events)
+
+
+@always
+@given(SEQUENCES, st.lists(st.integers(1, 6), max_size=10))
+def test_chunks_of_any_size_give_the_same(events: list[Event], sizes: list[int]) -> None:
+    one, many = {}, {}
+    assert resolve(events, many, sizes=sizes) == resolve(events, one)
+    assert many == one
+
+
+@always
+@given(SEQUENCES, st.integers(0, 25), st.lists(st.integers(1, 6), max_size=10))
+def test_what_is_read_again_with_the_tables_ahead_gives_the_same(
+    events: list[Event], first: int, sizes: list[int]
+) -> None:
+    rows: dict[bytes, bytes] = {}
+    before = resolve(events, rows)
+    ahead = dict(rows)
+    # Up to ``first`` it was committed; the rest is read again.
+    assert resolve(events[first:], rows, start=first, sizes=sizes) == before[first:]
+    assert rows == ahead, "and teaches nothing that is not known"
+
+
+@always
+@given(SEQUENCES, st.integers(0, 25), st.integers(0, 25), SEQUENCES)
+def test_also_when_the_crash_cut_the_tables_off_anywhere_behind_the_commit(
+    events: list[Event], committed: int, known: int, more: list[Event]
+) -> None:
+    committed = min(committed, len(events))
+    known = max(known, committed)
+    whole: dict[bytes, bytes] = {}
+    expected = resolve([*events, *more], whole)
+    rows: dict[bytes, bytes] = {}
+    resolve(events[:known], rows)
+    again = resolve([*events, *more][committed:], rows, start=committed)
+    assert again == expected[committed:]
+    assert rows == whole
+
+
+@always
+@given(SEQUENCES, st.integers(0, 25), st.integers(0, 25))
+def test_forgetting_the_committed_past_changes_nothing_that_is_read_again(
+    events: list[Event], committed: int, upto: int
+) -> None:
+    committed = min(committed, len(events))
+    upto = max(upto, committed)
+    expected = resolve(events, {})
+    rows: dict[bytes, bytes] = {}
+    resolve(events[:committed], rows)
+    # The horizon moves with the commit, while the events behind it are resolved ...
+    resolve(events[committed:upto], rows, start=committed, horizon=committed - 1)
+    # ... and after a crash they are resolved again.
+    again = resolve(events[committed:], rows, start=committed, horizon=committed - 1)
+    assert again == expected[committed:]
+
+
+@always
+@given(SEQUENCES)
+def test_a_row_stays_as_small_as_what_is_not_committed(events: list[Event]) -> None:
+    rows: dict[bytes, bytes] = {}
+    for position, event in enumerate(events):
+        resolve([event], rows, start=position, horizon=position - 1)
+    assert all(len(orjson.loads(row)) <= 2 for row in rows.values())
+
+
+@always
+@given(SEQUENCES)
+def test_only_a_replaced_user_id_is_overwritten(events: list[Event]) -> None:
+    for before, after in zip(events, resolve(events, {}), strict=True):
+        replaced = dict(after)
+        if "userId" in before:
+            replaced["userId"] = before["userId"]
+        else:
+            replaced.pop("userId", None)
+        if event_email(before) is None and event_email(after) is not None:
+            del replaced["context"]["traits"]["email"]
+            if not replaced["context"]["traits"]:
+                del replaced["context"]["traits"]
+            if not replaced["context"]:
+                del replaced["context"]
+        assert replaced == before
+
+
+@always
+@given(st.lists(ALIASES, max_size=12))
+def test_after_any_aliases_every_id_leads_to_one_that_leads_no_further(
+    aliases: list[Event],
+) -> None:
+    rows: dict[bytes, bytes] = {}
+    resolve(aliases, rows)
+    now = Identities(rows.get)
+    for user in (*USERS, *DEVICES):
+        last = now.follow(user, 1000)
+        assert now.follow(last, 1000) == last
+    real = [a for a in aliases if a["previousId"] != a["userId"]]
+    if real:
+        old, new = real[-1]["previousId"], real[-1]["userId"]
+        assert now.follow(old, 1000) == now.follow(new, 1000) != old

@@ -1,0 +1,131 @@
+"""Whatever bytes arrive: an event in its one shape, or ``InvalidEvent`` and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from datetime import datetime
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from streams.errors import InvalidEvent
+from streams.events import Event, Origin
+from streams.source.decode import decode
+from streams.source.integrations import enabled
+from streams.source.normalise import normalise, person_key
+from streams.source.validate import TYPES, validate
+
+patiently = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ORIGIN = Origin("source", 1, 2)
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+IDS = (
+    st.text(max_size=5)
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+# The ends of the calendar have a test of their own.
+TIMES = st.datetimes(
+    min_value=datetime(1900, 1, 1),
+    max_value=datetime(2200, 1, 1),
+).map(lambda moment: moment.isoformat() + "Z")
+OBJECTS = st.dictionaries(st.text(max_size=4), JSON, max_size=3)
+
+
+def fields(good: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """An event that is mostly right, or one that is mostly wrong."""
+
+    def mostly(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        return strategy if good else strategy | JSON
+
+    return st.fixed_dictionaries(
+        {"type": mostly(st.sampled_from(sorted(TYPES)))},
+        optional={
+            **dict.fromkeys(("userId", "anonymousId", "previousId", "messageId"), mostly(IDS)),
+            **dict.fromkeys(
+                ("timestamp", "originalTimestamp", "sentAt", "receivedAt"), mostly(TIMES)
+            ),
+            **dict.fromkeys(("traits", "properties", "integrations"), mostly(OBJECTS)),
+            "context": mostly(st.fixed_dictionaries({}, optional={"traits": JSON})),
+        },
+    )
+
+
+def read(raw: bytes) -> Event | None:
+    """What ingest and resolve make of a record; None if it is not an event."""
+    with contextlib.suppress(InvalidEvent):
+        event = decode(raw, max_bytes=32 * 1024)
+        validate(event)
+        return event
+    return None
+
+
+def assert_goes_through(raw: bytes) -> None:
+    event = read(raw)
+    if event is None:
+        return
+    enabled(event, {"Encharge"})
+    key = person_key(event)
+    assert type(key) is str
+    assert key
+    key.encode()
+    once, again = copy.deepcopy(event), copy.deepcopy(event)
+    normalise(once, ORIGIN, 1_700_000_000.0)
+    normalise(again, ORIGIN, 1_700_000_000.0)
+    assert once == again, "deterministic"
+    normalise(again, ORIGIN, 1_800_000_000.0)
+    assert once == again, "idempotent"
+    assert person_key(once) == key, "the same person before and after"
+    validate(once)
+    assert type(once["messageId"]) is str
+    assert once["messageId"]
+    orjson.dumps(once)
+
+
+@patiently
+@given(st.binary(max_size=200))
+@example(b"{}")
+@example(b"\xff\xfe")
+@example(b"[" * 2000)
+@example(b'{"type":"track","userId":1e308}')
+def test_any_bytes(raw: bytes) -> None:
+    assert_goes_through(raw)
+
+
+@patiently
+@given(JSON)
+def test_any_json(value: Any) -> None:
+    assert_goes_through(orjson.dumps(value))
+
+
+@patiently
+@given(fields(good=True) | fields(good=False))
+def test_anything_like_an_event(event: dict[str, Any]) -> None:
+    assert_goes_through(orjson.dumps(event))
+
+
+ENDS = st.sampled_from(
+    ["0001-01-01T00:00:00+14:00", "0001-01-01", "9999-12-31T23:59:59-12:00", "2026-11-02T08:00:00Z"]
+)
+
+
+@patiently
+@given(ENDS, ENDS, ENDS)
+def test_times_at_the_ends_of_the_calendar(original: str, sent: str, received: str) -> None:
+    # Each is a time by itself; in UTC, or their difference, they may be none.
+    event = {"originalTimestamp": original, "sentAt": sent, "receivedAt": received}
+    assert_goes_through(orjson.dumps({"type": "track", "userId": "u", **event}))

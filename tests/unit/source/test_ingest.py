@@ -1,0 +1,221 @@
+"""From the source topic to the person-keyed stage topic, with nothing lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from streams.dead_letters.producer import DeadLetters
+from streams.engine import packed
+from streams.errors import BrokerError
+from streams.source.ingest import ALIAS, CHUNKS_AHEAD, EVENT, Ingest, partition_of
+from streams.telemetry.metrics import Metrics
+from tests.support.fakes import (
+    Failures,
+    FakeConsumer,
+    FakeProducer,
+    chunk,
+    record,
+    samples,
+    turns,
+)
+
+PARTITIONS = 4
+
+
+class World:
+    def __init__(self) -> None:
+        self.producer = FakeProducer()
+        self.consumer = FakeConsumer()
+        self.metrics = Metrics()
+        self.failures = Failures()
+        self.ingest = Ingest(
+            producer=self.producer,  # type: ignore[arg-type]
+            stage_topic="stage",
+            partitions=PARTITIONS,
+            max_event_bytes=1000,
+            integration_names=frozenset({"Fake"}),
+            dead_letters=DeadLetters(self.producer, "dead"),  # type: ignore[arg-type]
+            metrics=self.metrics,
+            tasks=self.failures.tasks(),
+            consumer=lambda: self.consumer,
+        )
+
+    def items(self) -> dict[int, list[tuple[list[Any], Any]]]:
+        """(header, event) of what the stage topic holds, by partition."""
+        return {
+            partition: [
+                (header, orjson.loads(raw))
+                for stored in records
+                for header, raw in packed.unpack(stored.value)
+            ]
+            for partition, records in self.producer.to("stage").items()
+        }
+
+
+def event(kind: str = "track", **fields: Any) -> bytes:
+    return orjson.dumps({"type": kind, **fields})
+
+
+async def test_a_person_s_events_share_a_partition_and_keep_their_order() -> None:
+    world = World()
+    people = [f"p{n % 5}" for n in range(50)]
+    raws = [event(anonymousId=who, n=n) for n, who in enumerate(people)]
+    await world.ingest.take(chunk(record(raw, n) for n, raw in enumerate(raws)))
+    found: dict[str, list[int]] = {}
+    for partition, items in world.items().items():
+        for (kind, lane, offset, timestamp), body in items:
+            assert (kind, lane) == (EVENT, body["anonymousId"])
+            assert partition == partition_of(lane, PARTITIONS)
+            assert (offset, timestamp) == (body["n"], 1_700_000_000_000 + body["n"])
+            found.setdefault(lane, []).append(body["n"])
+    assert found == {who: [n for n, p in enumerate(people) if p == who] for who in set(people)}
+
+
+async def test_the_bytes_of_an_event_are_not_touched() -> None:
+    world = World()
+    raw = b' {"type":"track" ,\t"userId":"\\u00fc", "x":1.0}'
+    await world.ingest.take(chunk([record(raw)]))
+    [(_, [stored])] = world.producer.to("stage").items()
+    [(_, payload)] = packed.unpack(stored.value)
+    assert payload == raw
+    assert dict(stored.headers) == {"source.topic": b"source", "source.partition": b"0"}
+
+
+async def test_bad_records_become_dead_letters_and_their_neighbours_go_on() -> None:
+    world = World()
+    bad = [None, b"", b"{", b"[]", event("nope", userId="u"), event(userId="u" * 1000)]
+    records = [record(raw, n, key=b"k") for n, raw in enumerate([*bad, event(userId="u")])]
+    taken = chunk(records)
+    await world.ingest.take(taken)
+    await turns()
+    letters = [letter for part in world.producer.to("dead").values() for letter in part]
+    assert [letter.value for letter in letters] == bad
+    reasons = [dict(letter.headers)["dlq.reason"].decode() for letter in letters]
+    assert reasons == ["empty", "empty", "not-json", "not-an-object", "unknown-type", "too-large"]
+    assert sum(map(len, world.items().values())) == 1
+    assert world.consumer.acked == [taken]
+    found = samples(world.metrics)
+    assert found["streams_events_consumed_total"] == 6
+    assert found["streams_events_dead_lettered_total"] == 6
+
+
+async def test_an_event_that_is_switched_off_is_filtered_and_counted() -> None:
+    world = World()
+    await world.ingest.take(
+        chunk([record(event(userId="u", integrations={"Fake": False})), record(event(userId="u"))])
+    )
+    await turns()
+    found = samples(world.metrics)
+    assert found["streams_events_filtered_total{action=track,reason=integrations}"] == 1
+    # The other one is counted where its outcome is known.
+    assert found["streams_events_consumed_total"] == 1
+
+
+async def test_an_alias_goes_home_and_is_made_known_to_every_other_partition() -> None:
+    world = World()
+    await world.ingest.take(
+        chunk(
+            [
+                *(record(event(userId=f"before{n}"), n) for n in range(20)),
+                record(event("alias", userId="new", previousId="old"), 20),
+                *(record(event(userId=f"after{n}"), 21 + n) for n in range(20)),
+            ]
+        )
+    )
+    home = partition_of("new", PARTITIONS)
+    kinds = {
+        p: [h[0] for h, e in items if e["type"] == "alias"] for p, items in world.items().items()
+    }
+    assert kinds == {p: [EVENT if p == home else ALIAS] for p in range(PARTITIONS)}
+    for items in world.items().values():
+        # In each partition it stands where it happened, among that partition's own events.
+        offsets = [header[2] for header, _ in items]
+        assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_a_chunk_is_acknowledged_only_when_everything_is_confirmed(
+    newest_first: bool,
+) -> None:
+    world = World()
+    world.producer.confirms = False
+    taken = chunk([record(event(userId="u")), record(b"{"), record(event(userId="v"))])
+    await world.ingest.take(taken)
+    await turns()
+    while not world.consumer.acked:
+        assert world.producer._waiting, "nothing more is waited for, and it is not acknowledged"
+        assert samples(world.metrics) == {}
+        if newest_first:
+            world.producer._waiting.reverse()
+        world.producer.confirm(1)
+        await turns()
+    assert not world.producer._waiting
+
+
+async def test_a_chunk_that_was_taken_away_is_neither_counted_nor_acknowledged() -> None:
+    world = World()
+    world.producer.confirms = False
+    taken = chunk([record(b"{"), record(event(userId="u", integrations={"All": False}))])
+    await world.ingest.take(taken)
+    taken.abandoned = True
+    await turns()
+    world.producer.confirm()
+    await turns()
+    assert world.consumer.acked == []
+    assert samples(world.metrics) == {}
+
+
+async def test_a_refusal_of_the_broker_is_reported_and_nothing_is_acknowledged() -> None:
+    world = World()
+    world.producer.confirms = False
+    await world.ingest.take(chunk([record(event(userId="u"))]))
+    await turns()
+    world.producer.refuse(BrokerError("no"))
+    await turns()
+    assert [str(error) for error in world.failures] == ["no"]
+    assert world.consumer.acked == []
+
+
+async def test_what_is_unconfirmed_is_bounded() -> None:
+    world = World()
+    world.producer.confirms = False
+    for n in range(CHUNKS_AHEAD):
+        await world.ingest.take(chunk([record(event(userId="u"), n)]))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await world.ingest.take(chunk([record(event(userId="u"), 99)]))
+    assert len(world.producer.sent) == CHUNKS_AHEAD
+    world.producer.confirm(1)
+    await turns()
+    await world.ingest.take(chunk([record(event(userId="u"), 100)]))
+
+
+async def test_a_chunk_that_was_taken_away_while_it_waited_is_not_handed_on() -> None:
+    world = World()
+    world.producer.confirms = False
+    for n in range(CHUNKS_AHEAD):
+        await world.ingest.take(chunk([record(event(userId="u"), n)]))
+    late = chunk([record(event(userId="u"), 99)])
+    waiting = asyncio.ensure_future(world.ingest.take(late))
+    await turns()
+    late.abandoned = True
+    world.producer.confirm()
+    await waiting
+    # Its next owner has sent it by now, and what came after it: it would arrive out of order.
+    assert len(world.producer.sent) == CHUNKS_AHEAD
+    world.producer.confirms = True
+    for n in range(CHUNKS_AHEAD + 1):
+        await world.ingest.take(chunk([record(event(userId="u"), 200 + n)]))
+
+
+async def test_many_events_of_one_chunk_are_packed_into_few_records() -> None:
+    world = World()
+    raws = [event(anonymousId="a", n=n, pad="x" * 900) for n in range(1000)]
+    await world.ingest.take(chunk(record(raw, n) for n, raw in enumerate(raws)))
+    [records] = world.producer.to("stage").values()
+    assert 3 <= len(records) <= 5
+    assert max(len(stored.value) for stored in records) < 300_000

@@ -1,0 +1,146 @@
+"""The command line as a person meets it: help, exit status, one line for an error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streams.settings import describe
+
+
+def streams(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("KAFKA_", "STREAMS_", "ENCHARGE_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "streams", *arguments],
+        env={**environment, "COLUMNS": "200", "NO_COLOR": "1", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *texts: str) -> None:
+    assert done.returncode == status, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for text in texts:
+        assert text in lines[0]
+    assert done.stdout == ""
+
+
+def test_help_lists_the_commands() -> None:
+    done = streams("--help")
+    assert done.returncode == 0
+    for command in ("worker", "dev"):
+        assert command in done.stdout
+
+
+def test_the_worker_s_help_lists_every_setting_with_its_default_and_has_an_example() -> None:
+    done = streams("worker", "--help")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    for name, default, _ in describe():
+        assert f"{name} = {default}:" in text
+    assert "Example:" in text
+
+
+@pytest.mark.parametrize("command", [("broker",), ("encharge",), ("up",)])
+def test_every_dev_command_has_an_example(command: tuple[str]) -> None:
+    done = streams("dev", *command, "--help")
+    assert done.returncode == 0
+    assert f"Example: streams dev {command[0]}" in done.stdout
+
+
+def test_the_script_is_the_module() -> None:
+    script = Path(sys.executable).with_name("streams")
+    done = subprocess.run(
+        [script, "--help"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert "worker" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("worker", "--nonsense"), ("worker", "x")])
+def test_a_wrong_command_line_is_status_2(arguments: tuple[str, ...]) -> None:
+    done = streams(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STREAMS_PARTITIONS", "0"),
+        ("STREAMS_TABLE_STORE", "postgres"),
+        ("ENCHARGE_API_URL", "api.encharge.io"),
+    ],
+)
+def test_a_wrong_setting_is_status_2_and_one_line_that_names_it(name: str, value: str) -> None:
+    done = streams("worker", ENCHARGE_API_KEY="k", **{name: value})
+    assert_one_line(done, 2, f"{name}:")
+
+
+def test_a_worker_without_a_key_is_status_2() -> None:
+    assert_one_line(streams("worker"), 2, "ENCHARGE_API_KEY")
+    assert_one_line(streams("worker", ENCHARGE_API_KEY=""), 2, "ENCHARGE_API_KEY")
+
+
+def test_a_data_directory_that_cannot_be_made_is_status_2(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    done = streams("worker", ENCHARGE_API_KEY="k", STREAMS_DATA_DIR=str(blocked / "data"))
+    assert_one_line(done, 2, "STREAMS_DATA_DIR")
+
+
+def test_a_broker_that_is_not_there_is_status_1_and_named(tmp_path: Path) -> None:
+    done = streams(
+        "worker",
+        ENCHARGE_API_KEY="k",
+        STREAMS_DATA_DIR=str(tmp_path),
+        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param(
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "broker:notaport",
+            marks=pytest.mark.xfail(strict=True, reason="a traceback of aiokafka's instead"),
+        ),
+        pytest.param(
+            "KAFKA_SASL_MECHANISM",
+            "NONSENSE",
+            marks=pytest.mark.xfail(strict=True, reason="a traceback of aiokafka's instead"),
+        ),
+    ],
+)
+def test_what_only_the_kafka_client_can_judge_is_named_too(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    sasl = {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "KAFKA_SASL_MECHANISM": "PLAIN",
+        "KAFKA_SASL_USERNAME": "me",
+        "KAFKA_SASL_PASSWORD": "secret",
+    }
+    done = streams(
+        "worker",
+        **{"ENCHARGE_API_KEY": "k", "STREAMS_DATA_DIR": str(tmp_path), **sasl, name: value},
+    )
+    assert_one_line(done, 2, name)
