@@ -9,6 +9,7 @@
     │   ├── PayloadError     the event does not satisfy the action it was mapped to
     │   └── DeliveryError    the destination does not take it
     └── BrokerError          Kafka did not do what the guarantees need (exit status 1)
+        └── TooLargeError    a record is larger than the broker accepts
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ class SettingsError(StreamsError):
 
 class BrokerError(StreamsError):
     """Kafka did not do what the guarantees need; going on would lose or reorder events."""
+
+
+class TooLargeError(BrokerError):
+    """A record is larger than the broker accepts."""
 
 
 class EventError(StreamsError):

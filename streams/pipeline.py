@@ -114,6 +114,7 @@ class Pipeline:
             partitions=settings.streams_partitions,
             open_store=self._opener(SEEN, ttl_seconds=settings.streams_dedup_seconds),
             producer=producer,
+            horizon_seconds=settings.streams_dedup_seconds,
         )
         self._tables = [app.tables.add(self._identities), app.tables.add(seen)]
         self._settlement = Settlement(
@@ -159,7 +160,7 @@ class Pipeline:
         agents.declare_resolve(app, ChunkTopic(app, topics=[settings.stage_topic]), self._resolve)
         publisher = Publisher(producer, settings) if settings.streams_publish_actions else None
         agents.declare_actions(app, channels, self._resolve, publisher)
-        app.when_draining(self._windows.flush_all)
+        app.when_draining(self._drain)
         app.when_abandoned(self._abandon)
         metrics.before_reading(self._measure)
 
@@ -168,9 +169,13 @@ class Pipeline:
     def _flush(self, partition: int, window: list[Pending]) -> None:  # noqa: ARG002
         self._metrics.window(len(window))
         events: Iterable[Pending] = window
-        if self._settings.streams_coalesce:
-            events = coalesce(window, self._destination.merge)
-        self._deliverer.take(events)
+        try:
+            if self._settings.streams_coalesce:
+                events = coalesce(window, self._destination.merge)
+            self._deliverer.take(events)
+        except Exception as error:
+            # A timer called, and would only log it; the window's events would wait for ever.
+            self._failed(error)
 
     def _new_deliverer(self, on_misconfigured: Callable[[str | None], None]) -> Deliverer:
         settings = self._settings
@@ -206,6 +211,10 @@ class Pipeline:
             self._app.consumer.resume_partitions({TP(self._settings.stage_topic, partition)})
 
     # -- stop, rebalance, failure
+
+    def _drain(self) -> None:
+        self._windows.flush_all()
+        self._settlement.flush_all()
 
     def _abandon(self) -> None:
         self._paused.clear()

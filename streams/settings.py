@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.errors import SettingsError
 
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SASL_PROTOCOLS = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 SSL_PROTOCOLS = frozenset({"SSL", "SASL_SSL"})
 
@@ -94,7 +96,11 @@ class Settings(BaseSettings):
 
     # Events
     streams_max_event_bytes: int = Field(
-        32 * 1024, ge=1, description="larger events become dead letters"
+        32 * 1024,
+        ge=1,
+        # With its header an event must fit into a record of the stage topic.
+        le=900_000,
+        description="larger events become dead letters",
     )
     streams_dedup_seconds: int = Field(
         86_400, ge=1, description="how long a messageId is remembered"
@@ -146,6 +152,22 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{address.strip()!r} is not host:port")
+        return value
+
+    @field_validator("kafka_sasl_mechanism")
+    @classmethod
+    def _known_mechanism(cls, value: str | None) -> str | None:
+        if value is not None and value not in SASL_MECHANISMS:
+            raise ValueError(f"must be one of {', '.join(SASL_MECHANISMS)}")
+        return value
+
     @field_validator("streams_log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:
@@ -157,8 +179,13 @@ class Settings(BaseSettings):
     @field_validator("encharge_api_url", "encharge_ingest_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+        try:
+            url = urlsplit(value)
+            is_complete = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        except ValueError as error:
+            raise ValueError(f"is not a URL: {error}") from error
+        if not is_complete:
+            raise ValueError("must be http:// or https:// and a host")
         return value.rstrip("/")
 
     @model_validator(mode="after")

@@ -18,6 +18,19 @@ log = structlog.get_logger(__name__)
 
 PREFERRED_REPLICAS = 3
 
+STAGE_RETENTION_MS = 30 * 24 * 3600 * 1000
+"""How long events may wait for a destination before Kafka deletes them."""
+
+MAX_DEAD_LETTER_BYTES = 16 * 1024 * 1024
+"""Source topics may take larger records than the broker's default: so must dead letters."""
+
+DEAD_LETTERS = {
+    "retention.ms": "-1",
+    "max.message.bytes": str(MAX_DEAD_LETTER_BYTES),
+    "segment.bytes": str(4 * MAX_DEAD_LETTER_BYTES),
+}
+"""How the dead-letter topic is made: nothing in it is deleted, and a segment holds the largest."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
@@ -40,13 +53,22 @@ def owned_topics(
     count = settings.streams_partitions
     app_id = settings.streams_app_id
     return [
-        TopicSpec(settings.stage_topic, count, {"cleanup.policy": "delete"}),
+        TopicSpec(
+            settings.stage_topic,
+            count,
+            {"cleanup.policy": "delete", "retention.ms": str(STAGE_RETENTION_MS)},
+        ),
         *(
             TopicSpec(f"{app_id}-{table}-changelog", count, config)
             for table, config in tables.items()
         ),
         *(TopicSpec(name, count) for name in published),
-        TopicSpec(settings.dlq_topic, count, {"retention.ms": "-1"}, is_exact=False),
+        TopicSpec(
+            settings.dlq_topic,
+            count,
+            DEAD_LETTERS,
+            is_exact=False,
+        ),
     ]
 
 

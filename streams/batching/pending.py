@@ -13,27 +13,29 @@ from streams.events import Event, Origin
 class Progress:
     """How many events of a chunk are still without an outcome.
 
-    ``on_done`` is called once, when the last event has one. ``confirmations`` are what
+    ``on_done`` is called once, when no event is without one. ``confirmations`` are what
     must be confirmed besides (identity rows, published events) before the chunk may be
     acknowledged.
     """
 
-    __slots__ = ("confirmations", "is_abandoned", "on_done", "remaining", "total")
+    __slots__ = ("confirmations", "_on_done", "is_abandoned", "remaining", "total")
 
     def __init__(
         self, total: int, on_done: Callable[[], None], is_abandoned: Callable[[], bool]
     ) -> None:
         self.total = total
         self.remaining = total
-        self.on_done = on_done
+        self._on_done: Callable[[], None] | None = on_done
         self.is_abandoned = is_abandoned
         self.confirmations: list[Awaitable[object]] = []
 
     def finish(self, count: int = 1) -> None:
         """Note that ``count`` more events have their outcome, durably."""
         self.remaining -= count
-        if self.remaining == 0:
-            self.on_done()
+        if self.remaining == 0 and self._on_done is not None:
+            # Called once and let go: it refers to the chunk, and so to this.
+            on_done, self._on_done = self._on_done, None
+            on_done()
         elif self.remaining < 0:
             raise AssertionError("an event of this chunk was settled twice")
 

@@ -10,6 +10,7 @@ import structlog
 
 from streams.dead_letters.record import DeadLetter
 from streams.engine.producer import BatchProducer, Record
+from streams.errors import TooLargeError
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +25,17 @@ class DeadLetters:
     async def bury(self, *letters: DeadLetter) -> None:
         """Produce dead letters; returns when they are confirmed. Raises ``BrokerError``.
 
-        Letters of one person go to one partition, in order.
+        Letters of one person go to one partition, in order. Where the topic takes less
+        than the source topic does, a letter that is too large keeps the beginning of its
+        value, and says so.
         """
+        try:
+            await self._bury(letters)
+        except TooLargeError:
+            log.warning("dead letters too large for their topic", topic=self._topic)
+            await self._bury([letter.truncated() for letter in letters])
+
+    async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         partitions = await self._producer.partitions(self._topic)
         records: dict[int, list[Record]] = defaultdict(list)
         for letter in letters:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streams.engine.producer import Record
 from streams.events import Origin
 
 MAX_VALUE_BYTES = 900_000
 """Above this a value is compressed: with its headers it must fit where the original fitted."""
+
+TRUNCATED_BYTES = 100_000
+"""What is kept of a value that the dead-letter topic does not take even compressed."""
 
 PREFIX = "dlq."
 
@@ -35,7 +38,15 @@ class DeadLetter:
     status: int = 0
     attempts: int = 0
     excerpt: str = ""
+    original_bytes: int = 0
+    """Size of the original value, where ``raw`` is only its beginning; else 0."""
     buried_at: float = field(default_factory=time.time)
+
+    def truncated(self) -> DeadLetter:
+        """This letter with only the beginning of its value, for a topic that takes no more."""
+        if self.raw is None or len(self.raw) <= TRUNCATED_BYTES:
+            return self
+        return replace(self, raw=self.raw[:TRUNCATED_BYTES], original_bytes=len(self.raw))
 
     def record(self) -> Record:
         """The Kafka record. Its value is the original one, to the byte, while that fits."""
@@ -56,6 +67,7 @@ class DeadLetter:
             "attempts": str(self.attempts) if self.attempts else "",
             "excerpt": self.excerpt,
             "content-encoding": encoding,
+            "truncated-from": str(self.original_bytes) if self.original_bytes else "",
         }
         return Record(
             key=self.key.encode() if isinstance(self.key, str) else self.key,

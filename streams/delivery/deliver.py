@@ -202,7 +202,9 @@ class LaneDeliverer:
         if verdict is Verdict.MISCONFIGURED:
             self._hold(lane, answer)
             return
-        self._release()
+        if verdict is not Verdict.RETRY:
+            # An answer to the event, not to us. No answer, or an outage, says nothing.
+            self._release()
         if verdict is Verdict.DELIVERED:
             self._next_step(lane, event)
         elif verdict is Verdict.REJECTED:
@@ -309,7 +311,7 @@ class LaneDeliverer:
             verdict = self._destination.classify(
                 answer.status, answer.headers.get("content-type", ""), answer.body
             )
-            if answer.status and verdict is not Verdict.MISCONFIGURED:
+            if answer.status and verdict in (Verdict.DELIVERED, Verdict.REJECTED):
                 self._conclude(lane, event, answer)
                 return
         if not lane.is_dropped():

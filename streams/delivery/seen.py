@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any
 
 from streams.engine.producer import Record
 from streams.engine.tables import ChunkTable
 
 DIGEST_BYTES = 12
+TIME_BYTES = 4
+"""Seconds since 1970, which last until 2106."""
 
 
 def digest(message_id: str) -> bytes:
@@ -30,21 +34,39 @@ class SeenTable(ChunkTable):
     _changelog_compacting = False
     _changelog_deleting = True
 
+    def __init__(self, app: Any, *, horizon_seconds: int, **options: Any) -> None:
+        """``horizon_seconds``: how long a messageId is remembered."""
+        super().__init__(app, **options)
+        self._horizon = horizon_seconds
+
     def holds(self, partition: int, digest: bytes) -> bool:
         """Whether an event was delivered within the horizon."""
-        return self.get(partition, digest) is not None
+        delivered_at = self.get(partition, digest)
+        # Stores let go of old rows in their own time.
+        return delivered_at is not None and _now() - _seconds(delivered_at) < self._horizon
 
     def remember(self, partition: int, digests: Sequence[bytes]) -> Awaitable[None]:
         """Note delivered events. The result is done when that is durable."""
-        return self.write(partition, dict.fromkeys(digests, b""))
+        return self.write(partition, dict.fromkeys(digests, _now().to_bytes(TIME_BYTES)))
 
     def _changelog(self, rows: Mapping[bytes, bytes | None]) -> list[Record]:
-        return [Record(b"", b"".join(rows))]
+        # All rows of one write have the same time.
+        delivered_at = next(iter(rows.values())) or b""
+        return [Record(b"", b"".join((delivered_at, *rows)))]
 
     def _rows(self, key: bytes, value: bytes | None) -> Iterable[tuple[bytes, bytes | None]]:  # noqa: ARG002
         if value is None:
             return ()
+        delivered_at = value[:TIME_BYTES]
         return (
-            (value[start : start + DIGEST_BYTES], b"")
-            for start in range(0, len(value), DIGEST_BYTES)
+            (value[start : start + DIGEST_BYTES], delivered_at)
+            for start in range(TIME_BYTES, len(value), DIGEST_BYTES)
         )
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _seconds(value: bytes) -> int:
+    return int.from_bytes(value)

@@ -115,6 +115,11 @@ class Settlement:
         self._settled(event)
         event.progress.finish()
 
+    def flush_all(self) -> None:
+        """Write what was collected now: a stop or a rebalance is near."""
+        for partition in list(self._delivered):
+            self._write(partition)
+
     def clear(self) -> None:
         """Forget what was collected: its partitions belong to another worker."""
         self._delivered.clear()

@@ -16,9 +16,18 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    UnknownError,
+)
 
-from streams.errors import BrokerError
+from streams.errors import BrokerError, TooLargeError
+
+TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError)
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +154,8 @@ async def _confirmed(
         for batch, count in pending:
             last = (await batch).offset + count - 1
     except KafkaError as error:
-        raise BrokerError(
+        kind = TooLargeError if isinstance(error, TOO_LARGE) else BrokerError
+        raise kind(
             f"Kafka refused records for {topic}[{partition}]: {type(error).__name__}: {error}"
         ) from error
     return last

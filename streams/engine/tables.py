@@ -105,11 +105,20 @@ class ChunkTable(Collection):  # type: ignore[misc]
         offset = await (
             await self._producer.send(self.changelog_topic_name, partition, self._changelog(rows))
         )
-        self.data.partition(partition).write(rows, offset)
+        store = self.data.held(partition)
+        if store is None:
+            # The partition went to another worker meanwhile; the changelog has the rows.
+            return
+        store.write(rows, offset)
         pending = self._pending[partition]
         for key in rows:
             if pending.get(key, (None, None))[1] is token:
                 del pending[key]
+
+    def release(self, partition: int) -> None:
+        """Forget what is not confirmed yet: the partition went to another worker."""
+        self._pending.pop(partition, None)
+        self._last_write.pop(partition, None)
 
     def _changelog(self, rows: Mapping[bytes, bytes | None]) -> list[Record]:
         """The changelog records of some rows. One each, so that the topic can be compacted."""
@@ -146,6 +155,10 @@ class PartitionedStore(FaustStore):  # type: ignore[misc]
         if store is None:
             store = self._stores[partition] = self.table._open_store(partition)
         return store
+
+    def held(self, partition: int) -> Store | None:
+        """The store of a partition, if this worker holds it."""
+        return self._stores.get(partition)
 
     def __len__(self) -> int:
         return sum(len(store) for store in self._stores.values())
@@ -190,6 +203,7 @@ class PartitionedStore(FaustStore):  # type: ignore[misc]
             self._close(partition)
 
     def _close(self, partition: int) -> None:
+        self.table.release(partition)
         store = self._stores.pop(partition, None)
         if store is not None:
             store.close()

@@ -65,7 +65,7 @@ class Identities:
         known_user, known_email = self._holder(device, position)
         if user is None:
             user = known_user
-        if email is None and user == known_user:
+        if email is None and self._is_same(user, known_user, position):
             email = known_email
         if (user, email) != (known_user, known_email):
             self._append(key, [position, user, email, event.get("messageId")])
@@ -84,6 +84,11 @@ class Identities:
             self._append(_ALIAS + new.encode(), [position, None, teacher])
         if self._alias_at(old, position) != new:
             self._append(_ALIAS + old.encode(), [position, new, teacher])
+
+    def _is_same(self, user: str | None, other: str | None, position: int) -> bool:
+        if user is None or other is None or user == other:
+            return user == other
+        return self.follow(user, position) == self.follow(other, position)
 
     # -- asking
 

@@ -165,7 +165,7 @@ class Resolve:
         if unreadable:
             self._tasks.start(self._bury(unreadable, progress))
         elif not events:
-            progress.on_done()
+            progress.finish(0)
         await self._hand_on(batch, shares)
 
     def _route(

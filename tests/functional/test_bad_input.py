@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import random
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from tests.functional.conftest import World, event, text
 from tests.support.world import assert_accounts_balance, consumed, workers
@@ -91,6 +94,39 @@ async def test_bad_input_becomes_dead_letters_and_leaves_its_neighbours_alone(
         assert headers["dlq.topic"] == world.topic
         assert headers["dlq.stage"] == ("deliver" if reason == "invalid-payload" else "ingest")
         assert len(headers["dlq.text"]) > 20, "an explanation"
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("takes_it", [True, False], ids=["made-by-us", "made-by-hand"])
+async def test_a_record_larger_than_a_topic_usually_takes(
+    kafka_world: World, takes_it: bool
+) -> None:
+    world = kafka_world
+    large = random.Random(1).randbytes(2_000_000)
+    source = f"{world.topic}-large"
+    await world.broker.create_topic(
+        source, 1, **{"max.message.bytes": 5_000_000, "segment.bytes": 50_000_000}
+    )
+    if not takes_it:
+        await world.broker.create_topic(f"app-{world.topic}-dead-letters", 1)
+    worker = world.worker(STREAMS_SOURCE_TOPIC=source)
+    async with workers(worker):
+        async with AIOKafkaProducer(
+            bootstrap_servers=world.broker.bootstrap, max_request_size=5_000_000
+        ) as producer:
+            await producer.send_and_wait(source, large)
+            await producer.send_and_wait(source, text(event("page", 1, userId="u")))
+        await world.settled(2, worker)
+    [(value, headers)] = await world.dead_letters(1)
+    assert value is not None
+    if takes_it:
+        assert gzip.decompress(value) == large
+        assert headers["dlq.content-encoding"] == "gzip"
+    else:
+        assert large.startswith(value)
+        assert headers["dlq.truncated-from"] == "2000000"
+    assert headers["dlq.reason"] == "too-large"
+    assert len(await world.bodies()) == 1
 
 
 async def test_ids_that_are_numbers_are_read_as_their_text(small_world: World) -> None:

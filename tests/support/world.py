@@ -202,7 +202,11 @@ async def produce(
 async def consume(bootstrap: str, topic: str, count: int, within: float = 30) -> list[Any]:
     """The first ``count`` records of a topic, from the beginning."""
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None
+        topic,
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        group_id=None,
+        max_partition_fetch_bytes=16 << 20,
     )
     await consumer.start()
     try:

@@ -465,3 +465,13 @@ async def test_the_first_failure_is_the_one_that_is_told(world: World) -> None:
     world.take(pending("1", requests=[request("1a"), request("1b")]))
     await world.settled(1)
     assert "first" in str(world.settlement.errors["1"][0])
+
+
+async def test_an_outage_does_not_end_a_hold(make_world: MakeWorld) -> None:
+    world = make_world(concurrency=1)
+    world.sender.script["1"] = [answer(401), answer(503), answer(0), answer(200)]
+    world.take(pending("1"), pending("2", lane="other"))
+    await world.settled(2)
+    assert world.sender.calls == ["1", "1", "1", "1", "2"]
+    assert len(world.told) == 2
+    assert world.told[-1] is None

@@ -250,3 +250,19 @@ def test_a_row_does_not_grow_while_everything_is_committed() -> None:
 def test_ids_may_be_any_text() -> None:
     for name in ("d:x", "a:x", "ü\u2028\x00", " ", "x" * 5000):
         assert Partition().users(page(name, name), page(name)) == [name, name]
+
+
+def test_an_email_stays_with_its_user_through_an_alias() -> None:
+    identities = Identities({}.get)
+    identities.learn(
+        {
+            "type": "identify",
+            "anonymousId": "d",
+            "userId": "old",
+            "traits": {"email": "o@example.com"},
+        },
+        0,
+    )
+    identities.learn_alias({"type": "alias", "previousId": "old", "userId": "new"}, 1)
+    identities.learn({"type": "track", "anonymousId": "d", "userId": "new"}, 2)
+    assert identities.owner("d", 3) == ("new", "o@example.com")
