@@ -18,7 +18,7 @@ class Progress:
     acknowledged.
     """
 
-    __slots__ = ("confirmations", "_on_done", "is_abandoned", "remaining", "total")
+    __slots__ = ("_on_done", "confirmations", "is_abandoned", "remaining", "total")
 
     def __init__(
         self, total: int, on_done: Callable[[], None], is_abandoned: Callable[[], bool]
