@@ -84,10 +84,10 @@ async def serve(settings: Settings, metrics: Metrics, health: Health) -> AsyncIt
             web.get("/metrics", read_metrics),
         ]
     )
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     host = settings.streams_web_host
-    site = web.TCPSite(runner, host, settings.streams_web_port, shutdown_timeout=1.0)
+    site = web.TCPSite(runner, host, settings.streams_web_port)
     try:
         try:
             await site.start()
