@@ -12,8 +12,8 @@ import structlog
 from faust.types.auth import SASLMechanism
 from yarl import URL
 
-from streams import topics
-from streams.destinations.encharge import Encharge
+from streams import config, topics
+from streams.destinations import registry
 from streams.engine.app import ChunkApp
 from streams.engine.producer import BatchProducer
 from streams.errors import BrokerError, SettingsError
@@ -45,12 +45,7 @@ async def run(
     ``started`` is called with the address of the web server. Raises ``SettingsError`` or
     ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on.
     """
-    destination = Encharge(
-        api_key=settings.api_key,
-        write_key=settings.write_key,
-        api_url=settings.encharge_api_url,
-        ingest_url=settings.encharge_ingest_url,
-    )
+    destination = registry.build(settings, config.load(settings.streams_config, registry.check))
     _make_data_directory(settings)
     sources = await topics.ensure(
         settings, topics.owned_topics(settings, changelogs(settings), published(settings))

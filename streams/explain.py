@@ -49,7 +49,7 @@ class Explainer:
         case_id: Any = None
         try:
             read = decode(line, max_bytes=sys.maxsize)
-            event, destination, operation = read, self._configured, None
+            event, destination, operation = read, self._configured, read.get("type")
             if "event" in read and type(read["event"]) is dict:
                 case_id, event, operation = read.get("id"), read["event"], read.get("op")
                 if "subscriptions" in read:
@@ -90,7 +90,7 @@ class Explainer:
 def _requests(
     destination: Destination, event: Event, operation: Any
 ) -> tuple[list[Request], str | None]:
-    if operation == DELETE or event.get("type") == DELETE:
+    if operation == DELETE:
         try:
             return [destination.delete(event)], None
         except PayloadError:

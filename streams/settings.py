@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     streams_data_dir: Path = Field(Path("./.streams"), description="table stores")
     streams_table_store: TableStore = Field(TableStore.ROCKSDB, description="rocksdb or memory")
 
+    # What is sent
+    streams_config: Path | None = Field(
+        None, description="YAML file with destinations, subscriptions and mappings"
+    )
+
     # Events
     streams_max_event_bytes: int = Field(
         32 * 1024,

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import typer
+from pydantic import SecretStr
 
+from streams import config as config_module
 from streams import settings as settings_module
-from streams.destinations.encharge import PRESETS, Encharge
+from streams.destinations import registry
+from streams.destinations.base import Destination
+from streams.destinations.encharge import Encharge
 from streams.errors import SettingsError
 from streams.explain import Explainer
 
@@ -34,16 +39,21 @@ def explain(
 ) -> None:
     """See ``HELP``."""
     settings = settings_module.load()
-    api_key = settings.encharge_api_key
-    write_key = settings.encharge_write_key
+    if settings.encharge_api_key is None:
+        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
+    config = config_module.load(settings.streams_config, registry.check)
 
-    def configure(subscriptions: object) -> Encharge:
+    def configure(subscriptions: Sequence[Mapping[str, Any]] | None) -> Destination:
+        if subscriptions is None:
+            return registry.build(settings, config)
+        # As in Segment's own runtime, where a wrong one is no error before it fires.
         return Encharge(
-            api_key=api_key.get_secret_value() if api_key else NO_KEY,
-            write_key=write_key.get_secret_value() if write_key else None,
+            api_key=settings.api_key,
+            write_key=settings.write_key,
             api_url=settings.encharge_api_url,
             ingest_url=settings.encharge_ingest_url,
-            subscriptions=PRESETS if subscriptions is None else subscriptions,  # type: ignore[arg-type]
+            subscriptions=subscriptions,
+            parity=True,
         )
 
     with _opened(file) as lines:

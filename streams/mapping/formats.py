@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Final
 
 from streams.mapping.javascript import WHITESPACE
@@ -16,27 +15,23 @@ _TIME: Final = re.compile(
 _DAYS: Final = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
+_USUAL: Final = re.compile(
+    r"[0-9]{4}-(?:"
+    r"(?:0[1-9]|1[0-2])-(?:[01][1-9]|10|2[0-8])"
+    r"|(?:0[13-9]|1[0-2])-(?:29|30)"
+    r"|(?:0[13578]|1[02])-31"
+    r")T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z"
+).fullmatch
+"""``2026-01-31T09:00:00.000Z``, which nearly all events have: one call instead of many."""
+
+
 def is_date_time(text: str) -> bool:
     """Whether ``text`` is a date and a time of RFC 3339, the zone being optional.
 
     The rule is ``date-time`` of `src/formats.ts`, ajv-validator/ajv-formats, which Segment
-    uses. Nearly all events have the form ``2026-01-31T09:00:00.000Z``, for which Python's own
-    parser, where it agrees, is several times faster.
+    uses.
     """
-    if (
-        len(text) == 24
-        and text[10::13] == "TZ"
-        and text[13:20:3] == "::."
-        # Python also reads week dates and, in newer versions, the hour 24.
-        and text[5] < "2"
-        and text[11:13] < "24"
-    ):
-        try:
-            datetime.fromisoformat(text)
-        except ValueError:
-            return _is_full(text)
-        return True
-    return _is_full(text)
+    return _USUAL(text) is not None or _is_full(text)
 
 
 def _is_full(text: str) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, TypeAlias
 
-from streams.mapping.javascript import UNDEFINED, is_truthy
+from streams.mapping.inherited import OBJECT, inherited
+from streams.mapping.javascript import UNDEFINED, is_index, is_truthy, utf16_units
 
 Resolver: TypeAlias = Callable[[Any], Any]
 """From an event (or, inside some directives, a part of one) to a value."""
@@ -31,22 +32,22 @@ def member(value: Any, key: str) -> Any:
     A falsy value is its own member, so null, 0, "" and false on the way are the answer.
     """
     if isinstance(value, dict):
-        return value.get(key, UNDEFINED)
-    if not is_truthy(value):
+        found = value.get(key, UNDEFINED)
+    elif not is_truthy(value):
         return value
-    if isinstance(value, (list, str)):
-        return _element(value, key)
-    return UNDEFINED
+    else:
+        found = _element(value, key) if isinstance(value, (list, str)) else UNDEFINED
+    return inherited(value, key) if found is UNDEFINED else found
 
 
 def _element(sequence: list[Any] | str, key: str) -> Any:
-    if key == "length":
-        return len(sequence)
-    if not (key.isascii() and key.isdigit()) or (key[0] == "0" and key != "0"):
+    if key != "length" and not is_index(key):
         return UNDEFINED
-    # Longer indexes than any sequence's, and than int() takes, lead nowhere.
-    index = int(key) if len(key) < 16 else len(sequence)
-    return sequence[index] if index < len(sequence) else UNDEFINED
+    items = utf16_units(sequence) if isinstance(sequence, str) else sequence
+    if key == "length":
+        return len(items)
+    index = int(key)
+    return items[index] if index < len(items) else UNDEFINED
 
 
 def without_root(path: str) -> str:
@@ -63,6 +64,8 @@ def compile_keys(keys: Sequence[str]) -> Resolver:
     """As :func:`compile_path`, for a split path: a closure made for the number of steps."""
     if not keys:
         return _whole
+    if not OBJECT.isdisjoint(keys):
+        return _careful_steps(tuple(keys))
     if len(keys) == 1:
         return _one_step(keys[0])
     if len(keys) == 2:
@@ -76,6 +79,11 @@ cached_path = lru_cache(maxsize=1024)(compile_path)
 
 def _whole(root: Any) -> Any:
     return root
+
+
+def _careful_steps(keys: tuple[str, ...]) -> Resolver:
+    """For keys that even an object without them has."""
+    return lambda root: reduce(member, keys, root)
 
 
 def _one_step(key: str) -> Resolver:

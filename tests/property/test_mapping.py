@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.destinations.encharge import PRESETS, Encharge
-from streams.errors import PayloadError
-from streams.mapping import UNDEFINED, compile_mapping
+from streams.destinations.encharge.actions import ACTIONS, Action
+from streams.errors import PayloadError, SettingsError
+from streams.mapping import UNDEFINED, compile_mapping, compile_payload, default_mapping
 
 # Whole events are slow to make up on a busy machine; that says nothing about the code.
 patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,9 +55,37 @@ def conditional(option: str, inner: st.SearchStrategy[Any]) -> st.SearchStrategy
     )
 
 
+def with_options(
+    name: str, required: dict[str, Any], optional: dict[str, Any] | None = None
+) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries({name: st.fixed_dictionaries(required, optional=optional or {})})
+
+
+def others(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Directives on what others make, with good options and bad ones."""
+    words = st.sampled_from(["left", "right", "upper", "lower", "encode", "decode", ".", "a", ""])
+    objects = st.dictionaries(st.sampled_from(["a", "b", "1"]), inner, max_size=2)
+    return (
+        with_options("@case", {"operator": words, "value": inner})
+        | with_options(
+            "@replace",
+            {"pattern": words, "value": inner},
+            {"replacement": st.sampled_from(["$&", "x"]), "ignorecase": st.booleans()},
+        )
+        | st.fixed_dictionaries({"@arrayPath": st.tuples(PATHS, objects).map(list)})
+        | with_options("@flatten", {"separator": words, "value": inner})
+        | with_options("@json", {"mode": words, "value": inner})
+        | with_options("@merge", {"direction": words, "objects": st.lists(objects, max_size=2)})
+        | with_options("@transform", {"apply": objects, "mapping": objects})
+        | st.fixed_dictionaries({"@excludeWhenNull": inner})
+        | st.fixed_dictionaries({"@liquid": LIQUID})
+    )
+
+
 def directives(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return (
-        st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3)
+        others(inner)
+        | st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3)
         | st.lists(inner, max_size=2)
         | st.fixed_dictionaries({"@literal": inner})
         | conditional("exists", inner)
@@ -65,6 +94,17 @@ def directives(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         | PATHS.map(lambda path: {"@template": {"@path": path}})
     )
 
+
+LIQUID = st.sampled_from(
+    [
+        "{{ properties.a | times: 2 }}",
+        "{{ event | split: 'a' | join: '-' }}",
+        "{{ timestamp | date: '%Y' }}{{ a }}",
+        "{% if a == b %}{{ properties | json }}{% endif %}",
+        "{{ a | sort }}",
+        "{{ broken",
+    ]
+)
 
 MAPPINGS = st.recursive(
     SCALARS
@@ -126,13 +166,33 @@ def test_deletions(event: dict[str, Any]) -> None:
 @given(MAPPINGS, EVENTS)
 def test_mappings(mapping: Any, event: dict[str, Any]) -> None:
     mapping_before, event_before = copy.deepcopy(mapping), copy.deepcopy(event)
-    resolve = compile_mapping(mapping)
+    resolve = compile_mapping(mapping, parity=True)
     first = outcome(resolve, event)
     assert outcome(resolve, event) == first
     if first is not UNDEFINED:
         json.dumps(first)
     assert as_text(mapping) == as_text(mapping_before)
     assert as_text(event) == as_text(event_before)
+
+
+@patiently
+@given(MAPPINGS, EVENTS)
+def test_what_is_accepted_means_the_same_in_parity_mode(mapping: Any, event: Any) -> None:
+    try:
+        strict = compile_mapping(mapping)
+    except SettingsError:
+        return
+    assert outcome(strict, event) == outcome(compile_mapping(mapping, parity=True), event)
+
+
+@patiently
+@given(EVENTS, st.sampled_from(list(ACTIONS.values())))
+def test_the_short_way_to_a_payload_is_the_long_way(event: Any, action: Action) -> None:
+    mapping = default_mapping(action.fields)
+    # A directive in the place of a mapping has no short way.
+    whole = {"@literal": mapping}
+    short = outcome(compile_payload(action.fields, mapping), event)
+    assert short == outcome(compile_payload(action.fields, whole), event)
 
 
 def test_a_body_does_not_share_what_is_added_to_it() -> None:

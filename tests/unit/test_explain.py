@@ -47,13 +47,15 @@ def test_a_track_whose_event_is_a_text_is_a_bare_event() -> None:
 
 
 def test_deletions_with_and_without_an_id() -> None:
-    by_op, by_type, nobody = answers(
+    by_op, by_type, nobody, not_asked = answers(
         {"id": 1, "op": "delete", "event": {"userId": "u"}},
         {"type": "delete", "anonymousId": "a"},
         {"id": 3, "op": "delete", "event": {}},
+        {"id": 4, "event": {"type": "delete", "userId": "u"}},
     )
     assert [by_op["requests"][0]["method"], by_type["outcome"]] == ["DELETE", "delivered"]
     assert (nobody["requests"], nobody["error"], nobody["outcome"]) == ([], None, "filtered")
+    assert not_asked["outcome"] == "filtered", "a case says what to do in its op"
 
 
 def test_what_is_wrong_is_told_with_its_line_and_the_rest_goes_on() -> None:

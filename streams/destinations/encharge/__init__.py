@@ -23,7 +23,8 @@ class Encharge:
 
     ``write_key`` is for the ingest host and defaults to ``api_key``. ``subscriptions`` are
     in the form of Segment's configuration (:mod:`.subscriptions`). Raises ``SettingsError``
-    if a key is empty or a subscription is wrong.
+    if a key is empty or a subscription is wrong. With ``parity``, a wrong trigger or mapping
+    is no ``SettingsError``: it does what it does in Segment's runtime, event by event.
     """
 
     __slots__ = ("_api", "_subscriptions")
@@ -36,6 +37,7 @@ class Encharge:
         api_url: str = "https://api.encharge.io",
         ingest_url: str = "https://ingest.encharge.io/v1",
         subscriptions: Sequence[Mapping[str, Any]] = PRESETS,
+        parity: bool = False,
     ) -> None:
         if not api_key:
             raise SettingsError("Encharge: the API key is empty")
@@ -45,7 +47,7 @@ class Encharge:
             api_url=api_url,
             ingest_url=ingest_url,
         )
-        self._subscriptions = compile_subscriptions(self._api, subscriptions)
+        self._subscriptions = compile_subscriptions(self._api, subscriptions, parity=parity)
 
     @property
     def name(self) -> str:

@@ -8,34 +8,35 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from streams.mapping.checks import anything, options
 from streams.mapping.javascript import UNDEFINED, is_loosely_empty, is_truthy, type_name
 from streams.mapping.paths import Resolver
-from streams.mapping.scope import Scope, constant
+from streams.mapping.scope import Directive, Scope, constant
 
-_OPTIONS: Final = frozenset({"exists", "blank", "then", "else"})
+_check: Final = options(optional={"exists": anything, "then": anything, "else": anything})
 
 
-def compile_if(value: Any, scope: Scope) -> Resolver:
-    """The closure for ``{"@if": {"exists" or "blank", "then"?, "else"?}}``."""
+def _compile(value: Any, scope: Scope) -> Resolver:
     if not isinstance(value, dict):
-        raise scope.error(f"should be an object, not {type_name(value)}")
-    for option in value:
-        if option not in _OPTIONS:
-            raise scope.error(f"there is no option {option}")
+        return scope.refuse(f"should be an object, not {type_name(value)}")
+    scope.insist_on_options(value, "exists", "blank", "then", "else")
     if not (is_truthy(value.get("exists")) or is_truthy(value.get("blank"))):
-        raise scope.error("needs a value under exists or under blank")
+        return scope.refuse("needs a value under exists or under blank")
 
     def branch(option: str) -> Resolver:
         return scope.at(option).compile(value[option])
+
+    def condition(option: str) -> Resolver:
+        return scope.inside(option).compile(value[option])
 
     then = branch("then") if "then" in value else _nothing
     # An "else" that is falsy as it stands counts as left out.
     otherwise = branch("else") if is_truthy(value.get("else")) else _nothing
     if "exists" not in value:
-        return _choose_by_blank(branch("blank"), then, otherwise)
+        return _choose_by_blank(condition("blank"), then, otherwise)
     if "then" in value and value["then"] == value["exists"]:
         return _First(then, otherwise)
-    return _choose_by_exists(branch("exists"), then, otherwise)
+    return _choose_by_exists(condition("exists"), then, otherwise)
 
 
 _nothing = constant(UNDEFINED)
@@ -79,3 +80,7 @@ class _First:
             if found is not None and found is not UNDEFINED:
                 return found
         return self._last(event)
+
+
+IF: Final = Directive(check=_check, compile=_compile)
+"""``{"@if": {"exists" or "blank", "then"?, "else"?}}``."""

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from streams.mapping.checks import string_or_directive
 from streams.mapping.paths import Resolver, cached_path, compile_path, without_root
-from streams.mapping.scope import Scope
+from streams.mapping.scope import Directive, Scope
 
 
-def compile_path_directive(value: Any, scope: Scope) -> Resolver:
-    """The closure for ``{"@path": value}``: a path, or a directive that leads to one."""
+def _compile(value: Any, scope: Scope) -> Resolver:
     if isinstance(value, str):
         return compile_path(without_root(value))
     source = scope.compile_string(value)
@@ -21,3 +21,7 @@ def compile_path_directive(value: Any, scope: Scope) -> Resolver:
         return cached_path(without_root(source(event)))(event)
 
     return resolve
+
+
+PATH: Final = Directive(check=string_or_directive, compile=_compile)
+"""``{"@path": a path, or a directive that leads to one}``."""

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+from streams.mapping.checks import string_or_directive
 from streams.mapping.javascript import UNDEFINED, WHITESPACE, to_string
 from streams.mapping.paths import Resolver, compile_path
-from streams.mapping.scope import Scope, constant
+from streams.mapping.scope import Directive, Scope, constant
 
 _Render: TypeAlias = Callable[[Any], str]
 
@@ -23,8 +24,7 @@ _TRIPLE: Final = re.compile(r"\{\{\{([^}]+)\}\}\}")
 _DOUBLE: Final = re.compile(r"\{\{([^}]+)\}\}")
 
 
-def compile_template(value: Any, scope: Scope) -> Resolver:
-    """The closure for ``{"@template": value}``: a text, or a directive that leads to one."""
+def _compile(value: Any, scope: Scope) -> Resolver:
     if isinstance(value, str):
         return _compile_text(value)
     source = scope.compile_string(value)
@@ -65,7 +65,12 @@ def _rendered(path: str) -> _Render:
     lookup = compile_path(path.strip(WHITESPACE))
 
     def render(event: Any) -> str:
-        value = lookup(event)
+        # What leads nowhere inside @transform and @arrayPath counts as an empty object.
+        value = lookup({} if event is UNDEFINED else event)
         return "" if value is None or value is UNDEFINED else to_string(value)
 
     return render
+
+
+TEMPLATE: Final = Directive(check=string_or_directive, compile=_compile)
+"""``{"@template": a text, or a directive that leads to one}``."""

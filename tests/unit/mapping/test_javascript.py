@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from streams.errors import PayloadError
 from streams.mapping.javascript import (
     UNDEFINED,
+    Function,
     is_loosely_empty,
     is_truthy,
     number_to_string,
+    stringify,
     to_number,
     to_string,
     type_name,
@@ -132,3 +135,14 @@ def test_undefined_stays_itself_when_copied() -> None:
 )
 def test_type_names(value: Any, name: str) -> None:
     assert type_name(value) == name
+
+
+def test_an_object_that_cannot_become_text() -> None:
+    with pytest.raises(PayloadError, match="toString"):
+        to_string([{"toString": 1}])
+
+
+def test_functions() -> None:
+    assert to_string(Function("search")) == "function search() { [native code] }"
+    assert type_name(Function("search")) == "function"
+    assert stringify({"a": Function("x"), "b": [Function("x"), UNDEFINED]}) == '{"b":[null,null]}'

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streams.mapping.javascript import UNDEFINED
+from streams.mapping.javascript import UNDEFINED, Function
 from streams.mapping.paths import compile_path, split_path
 
 EVENT: dict[str, Any] = {
@@ -78,3 +78,32 @@ def test_lookup(path: str, value: Any) -> None:
 @pytest.mark.parametrize("rest", ["", ".a", ".a.b", ".a.b.c"])
 def test_a_falsy_value_on_the_way_is_the_answer(key: str, rest: str) -> None:
     assert compile_path(key + rest)(EVENT) is EVENT[key]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("text.search", "search"),
+        ("text.trimLeft", "trimStart"),
+        ("list.map", "map"),
+        ("number.toFixed", "toFixed"),
+        ("yes.valueOf", "valueOf"),
+        ("object.toString", "toString"),
+        ("object.constructor", "Object"),
+        ("list.0.constructor", "Number"),
+    ],
+)
+def test_what_javascript_brings_along(path: str, name: str) -> None:
+    root = {"text": "a", "list": [1], "number": 1, "yes": True, "object": {}}
+    assert compile_path(path)(root) == Function(name)
+
+
+def test_keys_of_its_own_come_first() -> None:
+    assert compile_path("a.toString")({"a": {"toString": 1}}) == 1
+    assert compile_path("a.search")({"a": {}}) is UNDEFINED
+    assert compile_path("a.search")({"a": ""}) == ""
+
+
+def test_texts_are_counted_as_javascript_does() -> None:
+    assert compile_path("a.length")({"a": "x\U0001f642"}) == 3
+    assert compile_path("a[0]")({"a": "x\U0001f642"}) == "x"

@@ -15,7 +15,7 @@ class Action:
     """One thing that Encharge can be asked to do.
 
     ``slug`` and ``title`` are Segment's names for it, ``stream`` is that of the per-action
-    stream. ``request`` may raise ``PayloadError``; it does not change the payload.
+    stream. ``request`` may raise ``PayloadError``, and make the payload a part of the request.
     """
 
     slug: str

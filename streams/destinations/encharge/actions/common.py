@@ -86,20 +86,20 @@ _IDS: Final = ("email", "userId", "segmentAnonymousId")
 def person_event(payload: Payload, *, traits: str) -> dict[str, Any]:
     """The body of an event about a person, whose traits are under ``traits`` in the payload.
 
-    The ids are on the body and on ``user``, where a trait of the same name replaces them.
+    The ids are on the body and on ``user``, where a trait of the same name replaces them. The
+    payload becomes the body.
     """
     # Plain loops: this runs for nearly every event, and comprehensions take twice as long.
-    body = payload.copy()
     context: dict[str, Any] = {}
     for name in _CONTEXT:
-        if name in body:
-            context[name] = body.pop(name)
+        if name in payload:
+            context[name] = payload.pop(name)
     user: dict[str, Any] = {}
     for name in _IDS:
         if name in payload:
             user[name] = payload[name]
     if traits in payload:
         user.update(payload[traits])
-    body["context"] = context
-    body["user"] = user
-    return body
+    payload["context"] = context
+    payload["user"] = user
+    return payload

@@ -1,0 +1,74 @@
+"""The destinations that there are: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streams.config import Config, DestinationConfig
+from streams.destinations.base import Destination
+from streams.destinations.encharge import PRESETS, Encharge
+from streams.destinations.encharge.actions import ACTIONS
+from streams.errors import SettingsError
+from streams.mapping import default_mapping
+from streams.settings import Settings
+
+Definition = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of destination.
+
+    ``build`` makes an instance; ``check(subscription, path)`` raises ``SettingsError`` for
+    a subscription that is wrong, with ``path`` before what is at fault.
+    """
+
+    build: Callable[[Settings, DestinationConfig], Destination]
+    check: Callable[[Definition, str], None]
+
+
+def build(settings: Settings, config: Config) -> Destination:
+    """The configured destination. Raises ``SettingsError``."""
+    if len(config.destinations) != 1:
+        raise SettingsError("STREAMS_CONFIG: one destination is possible so far, not several")
+    [destination] = config.destinations
+    return KINDS[destination.type].build(settings, destination)
+
+
+def check(kind: str, subscription: Definition, path: str) -> None:
+    """Raise ``SettingsError`` if a subscription of a destination of this kind is wrong."""
+    KINDS[kind].check(subscription, path)
+
+
+def _build_encharge(settings: Settings, config: DestinationConfig) -> Destination:
+    subscriptions = config.subscriptions
+    return Encharge(
+        api_key=settings.api_key,
+        write_key=settings.write_key,
+        api_url=settings.encharge_api_url,
+        ingest_url=settings.encharge_ingest_url,
+        subscriptions=PRESETS if subscriptions is None else [_complete(s) for s in subscriptions],
+    )
+
+
+def _check_encharge(subscription: Definition, path: str) -> None:
+    try:
+        Encharge(api_key="-", subscriptions=[{**_complete(subscription), "enabled": True}])
+    except SettingsError as error:
+        # It was compiled as the only one; tell where it really stands.
+        raise SettingsError(str(error).replace("subscriptions[0]", path, 1)) from error
+
+
+def _complete(subscription: Definition) -> Definition:
+    """A subscription without a mapping has its action's default one."""
+    action = ACTIONS.get(str(subscription.get("partnerAction")))
+    if "mapping" in subscription or action is None:
+        return {"mapping": {}, **subscription}
+    return {**subscription, "mapping": default_mapping(action.fields)}
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "encharge": Kind(_build_encharge, _check_encharge),
+}
