@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import typer
 
 from streams import config as config_module
@@ -34,23 +35,41 @@ def validate(
     for subscription in destination.subscriptions:
         print(f"  {subscription.action:<9} {subscription.name}")
     if online:
-        asyncio.run(_try_key(settings))
+        types = asyncio.run(_ask(settings))
         print(f"online      {settings.encharge_api_url} accepts the key")
+        print(f"objects     {', '.join(types) or 'none'}: what Create or Update Object may name")
 
 
-async def _try_key(settings: Settings) -> None:
-    """Segment's authentication test of the destination: `GET /v1/accounts/info`."""
+async def _ask(settings: Settings) -> list[str]:
+    """Segment's authentication test and choices: `GET /v1/accounts/info`, `GET /v1/schemas`."""
     sender = HttpSender(max_connections=1, timeout_seconds=30)
-    url = f"{settings.encharge_api_url}/v1/accounts/info"
     try:
-        answer = await sender.send(
-            Request("GET", url, {"X-Encharge-Token": settings.api_key}, None)
-        )
+        await _get(sender, settings, "/v1/accounts/info")
+        schemas = await _get(sender, settings, "/v1/schemas")
     finally:
         await sender.close()
+    return object_types(schemas)
+
+
+def object_types(schemas: bytes) -> list[str]:
+    """The names of an account's object schemas; `person` is not one that can be upserted."""
+    try:
+        listed = orjson.loads(schemas)
+    except orjson.JSONDecodeError:
+        return []
+    if isinstance(listed, dict):
+        listed = next((value for value in listed.values() if isinstance(value, list)), [])
+    names = [entry.get("name") for entry in listed if isinstance(entry, dict)]
+    return sorted(name for name in names if isinstance(name, str) and name != "person")
+
+
+async def _get(sender: HttpSender, settings: Settings, path: str) -> bytes:
+    url = f"{settings.encharge_api_url}{path}"
+    answer = await sender.send(Request("GET", url, {"X-Encharge-Token": settings.api_key}, None))
     if answer.status == 0:
         raise StreamsError(f"ENCHARGE_API_URL: {url}: {answer.text}")
     if answer.status in (401, 403):
         raise StreamsError(f"ENCHARGE_API_KEY: {url} refuses the key (status {answer.status})")
     if answer.status != 200 or answer.body.lstrip().startswith(b"<"):
         raise SettingsError(f"ENCHARGE_API_URL: {url} is not Encharge's API ({answer.status})")
+    return answer.body

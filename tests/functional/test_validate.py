@@ -47,6 +47,7 @@ async def test_the_key_is_tried_online() -> None:
         good = await validate("--online", ENCHARGE_API_KEY=KEY, ENCHARGE_API_URL=encharge.url)
         bad = await validate("--online", ENCHARGE_API_KEY="bad", ENCHARGE_API_URL=encharge.url)
     assert (good[0], "accepts the key" in good[1]) == (0, True)
+    assert "objects     company" in good[1]
     assert (bad[0], "ENCHARGE_API_KEY" in bad[2]) == (1, True)
     away = await validate("--online", ENCHARGE_API_KEY=KEY, ENCHARGE_API_URL=encharge.url)
     assert (away[0], "ENCHARGE_API_URL" in away[2]) == (1, True)

@@ -14,6 +14,7 @@ from streams import config, settings
 from streams.destinations import registry
 from streams.destinations.encharge.actions import ACTIONS
 from streams.errors import SettingsError
+from streams.mapping.directives import DIRECTIVES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: dict[str, Any] = orjson.loads((ROOT / "schemas/config/v1.json").read_bytes())
@@ -40,6 +41,37 @@ def test_the_examples_are_valid(path: Path) -> None:
     jsonschema.validate(yaml.safe_load(path.read_text()), SCHEMA)
     loaded = config.load(path, registry.check)
     assert registry.build(settings.load({"encharge_api_key": "k"}), loaded).subscriptions
+
+
+def test_one_example_shows_every_directive_at_work() -> None:
+    path = ROOT / "schemas/config/examples/every-directive.yaml"
+    text = path.read_text()
+    assert {name for name in DIRECTIVES if f'"{name}":' not in text} == set()
+    built = registry.build(
+        settings.load({"encharge_api_key": "k"}), config.load(path, registry.check)
+    )
+    properties = {
+        "city": "Sofia",
+        "email": "a@example.com",
+        "phone": "1-2-3",
+        "address": {"city": "Sofia"},
+        "products": [{"title": "Tea", "price": 3, "sku": "t"}],
+    }
+    bodies = {}
+    for word in ("path", "if", "arrayPath", "case", "merge", "transform", "liquid"):
+        event = {"type": "track", "userId": "u", "event": f"Example {word}"}
+        event |= {"properties": properties}
+        [fired] = [s for s in built.subscriptions if s.matches(event)]
+        bodies[word] = fired.build(event).body
+    assert bodies["path"]["event"] == "Example path in Sofia"
+    assert bodies["if"]["user"]["email"] == "a@example.com"
+    assert bodies["arrayPath"]["properties"]["products"] == [{"name": "Tea", "price": 3}]
+    assert bodies["case"]["event"] == "example case"
+    assert bodies["case"]["properties"]["phone"] == "123"
+    assert bodies["merge"]["properties"]["address_city"] == "Sofia"
+    assert bodies["transform"]["properties"] == {"city": "Sofia"}
+    assert bodies["liquid"]["event"] == "EXAMPLE LIQUID"
+    assert '"city":"Sofia"' in bodies["liquid"]["properties"]["raw"]
 
 
 def test_the_schema_knows_the_actions_that_there_are() -> None:
