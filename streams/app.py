@@ -9,6 +9,7 @@ from typing import Any
 
 import faust
 import structlog
+from faust.exceptions import ConsistencyError
 from faust.types.auth import SASLMechanism
 from yarl import URL
 
@@ -17,7 +18,7 @@ from streams.destinations import registry
 from streams.engine.app import ChunkApp
 from streams.engine.producer import BatchProducer
 from streams.errors import BrokerError, SettingsError
-from streams.pipeline import Pipeline, changelogs, published
+from streams.pipeline import Pipeline, changelogs, published, store_root
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
 from streams.web.server import Health, serve
@@ -54,7 +55,8 @@ async def run(
     health = Health()
     producer = BatchProducer(max_batch_bytes=MAX_BATCH_BYTES, **settings.kafka_client_options())
     await producer.start()
-    app = new_faust_app(settings)
+    # The embedded broker misreports where a topic ends, and a store on disk looks ahead of it.
+    app = new_faust_app(settings, trust_end_offsets=producer.is_idempotent)
     pipeline = Pipeline(
         app,
         settings,
@@ -78,10 +80,21 @@ async def run(
                 log.info("worker stops", crashed=app.crashed)
                 await app.stop()
         if app.crashed:
-            raise BrokerError(f"the worker cannot go on: {app.crash_reason!r}")
+            raise BrokerError(_why_crashed(settings, app.crash_reason))
     finally:
         await pipeline.close()
         await producer.stop()
+
+
+def _why_crashed(settings: Settings, reason: BaseException | None) -> str:
+    if isinstance(reason, ConsistencyError):
+        return (
+            f"STREAMS_DATA_DIR: the stores under {store_root(settings)} are ahead of their "
+            "changelog topics, so those were deleted or are not the ones they were made from. "
+            "Remove that folder (the stores are made again from Kafka), or use another "
+            f"STREAMS_APP_ID. ({' '.join(str(reason).split())})"
+        )
+    return f"the worker cannot go on: {type(reason).__name__}: {reason}"
 
 
 def _make_data_directory(settings: Settings) -> None:
@@ -93,8 +106,11 @@ def _make_data_directory(settings: Settings) -> None:
         ) from error
 
 
-def new_faust_app(settings: Settings) -> ChunkApp:
-    """The Faust app: consumer group, topics and tables as the engine needs them."""
+def new_faust_app(settings: Settings, *, trust_end_offsets: bool = True) -> ChunkApp:
+    """The Faust app: consumer group, topics and tables as the engine needs them.
+
+    With ``trust_end_offsets`` a worker whose stores are ahead of their changelogs stops.
+    """
     return ChunkApp(
         settings.streams_app_id,
         drain_seconds=settings.streams_drain_seconds,
@@ -109,6 +125,7 @@ def new_faust_app(settings: Settings) -> ChunkApp:
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=CHUNKS_WAITING,
         stream_wait_empty=True,
+        recovery_consistency_check=trust_end_offsets,
         store="memory://",
         datadir=settings.streams_data_dir / "faust",
         topic_partitions=settings.streams_partitions,

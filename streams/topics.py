@@ -91,6 +91,9 @@ async def ensure(settings: Settings, specs: list[TopicSpec]) -> list[str]:
         ]
         await _check(admin, [spec for spec in wanted if spec.name in existing])
         missing = [spec for spec in wanted if spec.name not in existing]
+        for name in sources:
+            if name not in existing:
+                log.warning("source topic does not exist and is made", topic=name)
         if missing:
             await _create(admin, missing, await _replicas(admin, settings))
     except KafkaError as error:

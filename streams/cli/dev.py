@@ -22,13 +22,19 @@ def broker(
     host: str = typer.Option("127.0.0.1", help="Address to listen on."),
     port: int = typer.Option(9092, help="Port to listen on; 0 chooses a free one."),
 ) -> None:
-    """Run an embedded Kafka-compatible broker; it keeps everything in memory.
+    """Run an embedded Kafka-compatible broker, for trying out.
+
+    It keeps everything in memory and lacks much of Kafka: tables cannot be recovered from
+    it for sure, and a group's restart takes up to twice its session timeout.
 
     Example: streams dev broker --port 9092
     """
     from streams.dev import broker as embedded
 
-    run(lambda stop: _until(stop, embedded.serve(host, port, ready=_ready("broker"))))
+    def ready(address: str) -> None:
+        print(f"export KAFKA_BOOTSTRAP_SERVERS={address}", flush=True)
+
+    run(lambda stop: _until(stop, embedded.serve(host, port, ready=ready)))
 
 
 @app.command()
@@ -44,11 +50,12 @@ def encharge(
     from streams.dev import encharge as stand_in
 
     keys = frozenset(key) if key else None
-    run(
-        lambda stop: _until(
-            stop, stand_in.serve(host, port, keys=keys, ready=_ready("encharge stand-in"))
-        )
-    )
+
+    def ready(url: str) -> None:
+        print(f"export ENCHARGE_API_URL={url} ENCHARGE_INGEST_URL={url}/v1", flush=True)
+        print(f"# what arrived: {url}/_stand-in/ and {url}/_stand-in/people", flush=True)
+
+    run(lambda stop: _until(stop, stand_in.serve(host, port, keys=keys, ready=ready)))
 
 
 @app.command()
@@ -64,10 +71,6 @@ def up(
     from streams.dev import up as demo
 
     run(lambda stop: demo.run(stop, exit_at_end=exit_at_end))
-
-
-def _ready(what: str) -> Any:
-    return lambda address: print(f"{what} ready at {address}", flush=True)
 
 
 async def _until(stop: asyncio.Event, service: Coroutine[Any, Any, None]) -> None:

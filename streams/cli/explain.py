@@ -27,6 +27,9 @@ HELP = """Tell what would be sent for each event of an NDJSON file, without send
 A line is a Segment event, or {"id", "event", "subscriptions"?, "op"?}. The answers are NDJSON
 too, in the same order: {"id", "requests", "error", "outcome"}.
 
+Events are mapped as they are, as in Segment's own runtime: what a worker would refuse when it
+reads the topic (no ids, an unknown type, more than 32 KB) is answered here all the same.
+
 Example: echo '{"type":"page","userId":"u-1"}' | streams explain
 """
 

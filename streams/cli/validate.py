@@ -31,6 +31,8 @@ def validate(
     config = config_module.load(settings.streams_config, registry.check)
     destination = registry.build(settings, config)
     print(f"settings    {len(settings.model_fields_set)} set, valid")
+    for name in settings_module.unknown():
+        print(f"unknown     {name} is no setting; it is ignored")
     print(f"destination {destination.name}: {len(destination.subscriptions)} subscriptions")
     for subscription in destination.subscriptions:
         print(f"  {subscription.action:<9} {subscription.name}")

@@ -59,6 +59,32 @@ def _check_encharge(subscription: Definition, path: str) -> None:
     except SettingsError as error:
         # It was compiled as the only one; tell where it really stands.
         raise SettingsError(str(error).replace("subscriptions[0]", path, 1)) from error
+    _check_fields(subscription, path)
+
+
+def _check_fields(subscription: Definition, path: str) -> None:
+    """What Segment's form would not let a person do: a field that is none, or left empty."""
+    action, mapping = (
+        ACTIONS.get(str(subscription.get("partnerAction"))),
+        subscription.get("mapping"),
+    )
+    if (
+        action is None
+        or not isinstance(mapping, Mapping)
+        or any(k.startswith("@") for k in mapping)
+    ):
+        return
+    for name in mapping:
+        if name not in action.fields:
+            known = ", ".join(action.fields)
+            raise SettingsError(
+                f"{path}.mapping.{name}: {action.slug} has no such field, only {known}"
+            )
+    for name, field in action.fields.items():
+        if field.required and name not in mapping:
+            raise SettingsError(
+                f"{path}.mapping: {name} ({field.label}) is required and not mapped"
+            )
 
 
 def _complete(subscription: Definition) -> Definition:

@@ -203,6 +203,8 @@ async def _settled(worker: str, total: int, stop: asyncio.Event, console: Consol
                 done = sum(sum(row.values()) for row in outcomes.values())
                 progress.update(bar, completed=done)
                 if done >= total:
+                    if not console.is_terminal:
+                        console.print(f"worker   {done} of {total}")
                     return outcomes
                 if done != before:
                     moved_at, before = time.monotonic(), done

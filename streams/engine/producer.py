@@ -61,6 +61,8 @@ class BatchProducer:
             "max_request_size": 2 * max_batch_bytes,
         }
         self._client: AIOKafkaProducer | None = None
+        self.is_idempotent = True
+        """Whether the broker supports what Apache Kafka does; the embedded one does not."""
         self._turns: dict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
@@ -70,6 +72,7 @@ class BatchProducer:
         except UnknownError:
             # What the embedded broker answers; Apache Kafka has had this since 0.11.
             log.warning("this broker has no idempotent producer: a retry may repeat records")
+            self.is_idempotent = False
             client = await self._connect(enable_idempotence=False)
         # A batch that has waited long for a leader is dropped by the client, although it
         # could go on waiting; dropping one would reorder a person's events.

@@ -324,3 +324,17 @@ async def test_another_number_of_partitions_is_refused_with_what_to_do(small_wor
     with pytest.raises(AssertionError, match=r"STREAMS_PARTITIONS is 5, but .* has 4: set it to"):
         async with workers(second):
             pass
+
+
+async def test_a_worker_can_be_restarted_on_the_embedded_broker(small_world: World) -> None:
+    world = small_world
+    worker = world.worker()
+    async with workers(worker):
+        for turn in range(3):
+            await world.feed(
+                *(event("track", f"{turn}-{n}", anonymousId="a", userId=f"u{n}") for n in range(5))
+            )
+            await world.settled(5, worker)
+            assert await worker.stop() == 0
+            await worker.start()
+    assert len(await world.bodies()) == 15

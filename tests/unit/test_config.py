@@ -155,3 +155,22 @@ def test_two_of_a_name_are_refused() -> None:
     assert "two destinations are named encharge" in str(
         problems("destinations:\n  - type: encharge\n  - type: encharge\n")
     )
+
+
+def test_a_field_that_is_none_and_one_that_is_left_out_are_told() -> None:
+    text = """destinations:
+  - type: encharge
+    subscriptions:
+      - action: addTag
+        trigger: type = "track"
+        mapping: {tagg: "x", tag: "y"}
+      - action: addTag
+        trigger: type = "track"
+        mapping: {userId: "u"}
+"""
+    misspelt, missing = problems(text)
+    assert misspelt.startswith(
+        "line 6: destinations[0].subscriptions[0].mapping.tagg: addTag has no"
+    )
+    assert missing.startswith("line 9: ")
+    assert "tag (Tag) is required and not mapped" in missing
