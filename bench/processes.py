@@ -88,9 +88,10 @@ async def stand_in(directory: Path) -> AsyncIterator[str]:
         assert child.stdout is not None
         async with asyncio.timeout(START_SECONDS):
             line = await child.stdout.readline()
-        if b" ready at " not in line:
+        address = re.search(r"ENCHARGE_API_URL=(\S+)", line.decode())
+        if address is None:
             raise ContestError(f"the stand-in did not start:\n{_tail(log)}")
-        yield line.decode().rsplit(" ", 1)[1].strip()
+        yield address[1]
 
 
 async def reset(address: str) -> None:
