@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -136,11 +135,6 @@ class RocksStore:
         if ttl_seconds is not None:
             access = AccessType.with_ttl(ttl_seconds)
         self._db = Rdict(str(path), options, access_type=access)
-
-    @staticmethod
-    def destroy(path: Path) -> None:
-        """Remove a store from disk."""
-        shutil.rmtree(path, ignore_errors=True)
 
     def get(self, key: bytes) -> bytes | None:
         """See :class:`Store`."""

@@ -86,18 +86,6 @@ def test_rows_and_their_offset_are_one_write(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_destroyed_store_is_empty(tmp_path: Path) -> None:
-    path = tmp_path / "0"
-    store = RocksStore(path)
-    store.write({b"a": b"1"}, 7)
-    store.close()
-    RocksStore.destroy(path)
-    RocksStore.destroy(path)
-    store = RocksStore(path)
-    assert (store.get(b"a"), store.offset()) == (None, None)
-    store.close()
-
-
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
