@@ -37,7 +37,7 @@ class Explainer:
         self._configure = configure
         self._configured = configure(None)
         # Everything is read once and in order: no rows to read, no past to forget.
-        self._identities = Identities(lambda _: None) if learns else None
+        self._identities = Identities(lambda _: None, lambda _: ()) if learns else None
 
     def lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """One answer for each line that is not blank, in order."""
@@ -81,8 +81,6 @@ class Explainer:
             # It teaches nothing and belongs to nobody; what it maps to is still told.
             return
         normalise(event, Origin("stdin", 0, position), 0.0)
-        if event["type"] == "alias":
-            identities.learn_alias(event, position)
         identities.learn(event, position)
         identities.enrich(event, position)
 

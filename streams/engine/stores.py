@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -14,7 +14,7 @@ from rocksdict import AccessType, Options, Rdict, WriteBatch
 if sys.platform != "win32":
     import fcntl
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the rows and their place on disk. A store of another version is rebuilt, not read."""
 
 _OFFSET_KEY = b"\x00offset"
@@ -59,6 +59,9 @@ class Store(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
 
+    def keys(self, prefix: bytes) -> Iterable[bytes]:
+        """The keys that begin with ``prefix``."""
+
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         """Store rows (None deletes) and the changelog offset that they came from, at once."""
 
@@ -83,6 +86,10 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         """See :class:`Store`."""
         return self._rows.get(key)
+
+    def keys(self, prefix: bytes) -> Iterable[bytes]:
+        """See :class:`Store`. Looks at every key."""
+        return [key for key in self._rows if key.startswith(prefix)]
 
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:  # noqa: ARG002
         """See :class:`Store`."""
@@ -140,6 +147,12 @@ class RocksStore:
         """See :class:`Store`."""
         value: bytes | None = self._db.get(key)
         return value
+
+    def keys(self, prefix: bytes) -> Iterable[bytes]:
+        """See :class:`Store`."""
+        return itertools.takewhile(
+            lambda key: key.startswith(prefix), self._db.keys(from_key=prefix)
+        )
 
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         """See :class:`Store`."""

@@ -78,6 +78,18 @@ class ChunkTable(Collection):  # type: ignore[misc]
 
         return read
 
+    def scanner(self, partition: int) -> Callable[[bytes], Iterable[bytes]]:
+        """The keys of one partition that begin with a prefix, in no particular order."""
+        pending = self._pending[partition]
+        stored = self.data.partition(partition).keys
+
+        def scan(prefix: bytes) -> Iterable[bytes]:
+            written = {key: row for key, row in pending.items() if key.startswith(prefix)}
+            yield from (key for key, row in written.items() if row[0] is not None)
+            yield from (key for key in stored(prefix) if key not in written)
+
+        return scan
+
     def write(self, partition: int, rows: Mapping[bytes, bytes | None]) -> Awaitable[None]:
         """Write rows (None deletes). The result is done when they are confirmed and stored.
 

@@ -30,7 +30,7 @@ from streams.errors import EventError
 from streams.events import Event, Origin
 from streams.identity.rules import Identities
 from streams.outcomes import Outcome
-from streams.source.ingest import ALIAS, PARTITION_HEADER, TOPIC_HEADER
+from streams.source.ingest import NOTE, PARTITION_HEADER, TOPIC_HEADER
 from streams.source.normalise import normalise
 from streams.telemetry.metrics import Metrics
 
@@ -47,7 +47,7 @@ DELETE: Final = "delete"
 class Item:
     """One item of a stage record, unpacked."""
 
-    is_alias_note: bool
+    is_note: bool
     lane: str
     origin: Origin
     produced_at: float
@@ -132,7 +132,7 @@ class Resolve:
             return
         partition = chunk.partition
         items, unreadable = _unpack(chunk)
-        events = sum(1 for item in items if not item.is_alias_note)
+        events = sum(1 for item in items if not item.is_note)
         progress = Progress(
             events + len(unreadable),
             on_done=lambda: self._done(chunk, progress),
@@ -140,7 +140,11 @@ class Resolve:
         )
         self._progress.add(progress)
         self._loaded(partition, events)
-        identities = Identities(self._identities.reader(partition), self._horizon(chunk))
+        identities = Identities(
+            self._identities.reader(partition),
+            self._identities.scanner(partition),
+            self._horizon(chunk),
+        )
         batch = Batch(partition, [], 0)
         shares: dict[str, Share] = {}
         for item in items:
@@ -151,11 +155,11 @@ class Resolve:
                 # Ingest has validated it, so this is a mistake of ours: the event's end,
                 # not the partition's.
                 log.exception("event cannot be read", origin=str(item.origin))
-                if not item.is_alias_note:
+                if not item.is_note:
                     batch.events.append(_unread(item, partition, progress, error))
                 continue
-            if item.is_alias_note:
-                identities.learn_alias(event, item.position)
+            if item.is_note:
+                identities.learn_broadcast(event, item.position)
             else:
                 self._route(
                     _pending(event, item, partition, progress), item, identities, batch, shares
@@ -176,14 +180,14 @@ class Resolve:
         batch: Batch,
         shares: dict[str, Share],
     ) -> None:
-        underway = self._underway[pending.partition]
+        event, underway = pending.event, self._underway[pending.partition]
         if pending.digest in underway or self._seen.holds(pending.partition, pending.digest):
-            # What it taught, it taught the first time; since then others may have.
+            # What it taught, it taught the first time; since then others may have. But what
+            # a deletion made forget, an event that was read again may have taught again.
+            if event["type"] == DELETE:
+                identities.learn_broadcast(event, item.position)
             self._settlement.without_call(pending, Outcome.DUPLICATE)
             return
-        event = pending.event
-        if event["type"] == "alias":
-            identities.learn_alias(event, item.position)
         identities.learn(event, item.position)
         identities.enrich(event, item.position)
         fires = self._firing(pending)
@@ -315,7 +319,7 @@ def _items(record: Any) -> Iterator[Item]:
     base = record.offset << ITEM_BITS
     for index, ((kind, lane, offset, timestamp), raw) in enumerate(packed.unpack(record.value)):
         yield Item(
-            is_alias_note=kind == ALIAS,
+            is_note=kind == NOTE,
             lane=lane,
             origin=Origin(topic, partition, offset),
             produced_at=timestamp / 1000,

@@ -24,6 +24,7 @@ from streams.engine.producer import BatchProducer, Record
 from streams.engine.tasks import Tasks
 from streams.errors import InvalidEvent
 from streams.events import Event, Origin
+from streams.identity.rules import BROADCAST
 from streams.outcomes import Outcome
 from streams.source.decode import decode
 from streams.source.integrations import enabled
@@ -41,8 +42,8 @@ PACK_BYTES: Final = 256 * 1024
 
 EVENT: Final = 0
 """Item of a stage record: an event of this partition's people."""
-ALIAS: Final = 1
-"""Item of a stage record: an alias that another partition delivers, to be known here too."""
+NOTE: Final = 1
+"""Item of a stage record: an event that another partition delivers, to be known here too."""
 
 TOPIC_HEADER: Final = "source.topic"
 PARTITION_HEADER: Final = "source.partition"
@@ -125,10 +126,10 @@ class Ingest:
         key = person_key(event)
         home = partition_of(key, self._partitions)
         items[home].append(((EVENT, key, record.offset, record.timestamp), record.value))
-        if event["type"] == "alias":
-            # Every partition may hold events under the old id. Sent with them, in their
-            # order, the alias is known to each of them exactly from where it happened.
-            note = ((ALIAS, key, record.offset, record.timestamp), record.value)
+        if event["type"] in BROADCAST:
+            # Every partition may hold events under the id that it is about. Sent with them,
+            # in their order, it is known to each of them exactly from where it happened.
+            note = ((NOTE, key, record.offset, record.timestamp), record.value)
             for partition in range(self._partitions):
                 if partition != home:
                     items[partition].append(note)

@@ -191,6 +191,36 @@ async def test_identities_survive_a_restart_on_an_empty_disk(kafka_world: World)
     assert (page["userId"], page["user"]["email"]) == ("u", "u@example.com")
 
 
+@pytest.mark.kafka
+async def test_a_deleted_person_stays_forgotten_after_a_restart_on_an_empty_disk(
+    kafka_world: World,
+) -> None:
+    world = kafka_world
+    devices = [f"device-{n}" for n in range(8)]
+    worker, other = world.worker(), world.worker("other")
+    async with workers(worker):
+        logins = [
+            event("identify", d, anonymousId=d, userId="u", traits={"email": "u@example.com"})
+            for d in devices
+        ]
+        await world.feed(*logins, event("identify", "v", anonymousId="v-device", userId="v"))
+        await world.settled(9, worker)
+        await world.feed(event("delete", "gone", userId="u"))
+        await world.settled(10, worker)
+        await world.feed(*(event("page", f"{d}-2", anonymousId=d) for d in devices))
+        await world.settled(18, worker)
+        assert await worker.stop() == 0
+    async with workers(other):
+        await world.feed(*(event("page", f"{d}-3", anonymousId=d) for d in (*devices, "v-device")))
+        await world.settled(9, other)
+    # The call of the deletion has no body.
+    calls = [body for body in await world.bodies() if body is not None]
+    pages = [body for body in calls if body["type"] == "page"]
+    assert len(pages) == 17
+    known = [body for body in pages if "userId" in body or "email" in body.get("user", {})]
+    assert [body["messageId"] for body in known] == ["m-v-device-3"]
+
+
 async def test_a_shared_computer_belongs_to_who_logged_in_last(small_world: World) -> None:
     world = small_world
     worker = world.worker()

@@ -41,7 +41,7 @@ def _plain(kind: str, device: str | None, user: str | None, email: str | None) -
 
 PLAIN = st.builds(
     _plain,
-    st.sampled_from(["identify", "track", "page", "group", "delete"]),
+    st.sampled_from(["identify", "track", "page", "group"]),
     st.none() | st.sampled_from(DEVICES),
     optional_user,
     st.none() | st.sampled_from(EMAILS),
@@ -57,7 +57,18 @@ ALIASES = st.builds(
     st.sampled_from(USERS),
     st.none() | st.sampled_from(DEVICES),
 )
+DELETIONS = st.builds(
+    _plain, st.just("delete"), st.none() | st.sampled_from(DEVICES), optional_user, st.none()
+)
 SEQUENCES = st.lists(st.one_of(PLAIN, PLAIN, ALIASES), max_size=25)
+WITH_DELETIONS = st.lists(st.one_of(PLAIN, PLAIN, ALIASES, DELETIONS), max_size=25)
+
+
+def identities_of(rows: dict[bytes, bytes], horizon: int = -1) -> Identities:
+    def scan(prefix: bytes) -> list[bytes]:
+        return [key for key in rows if key.startswith(prefix)]
+
+    return Identities(rows.get, scan, horizon)
 
 
 def resolve(
@@ -76,15 +87,17 @@ def resolve(
     while events:
         size = max(1, left.pop(0)) if left else len(events)
         part, events = events[:size], events[size:]
-        identities = Identities(rows.get, horizon)
+        identities = identities_of(rows, horizon)
         for event in part:
-            if event["type"] == "alias":
-                identities.learn_alias(event, position)
             identities.learn(event, position)
             identities.enrich(event, position)
             found.append(event)
             position += 1
-        rows.update(identities.writes)
+        for key, row in identities.writes.items():
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = row
     return found
 
 
@@ -109,6 +122,9 @@ class Model:
 
     def note(self, event: Event) -> None:
         device, user = event.get("anonymousId"), event.get("userId")
+        if event["type"] == "delete":
+            self.forget(user, device)
+            return
         if event["type"] == "alias" and event["previousId"] != user:
             old = event["previousId"]
             if old in self.chain(user):
@@ -128,6 +144,14 @@ class Model:
         if email is None and user == before_user:
             email = before_email
         self.login[device] = (user, email)
+
+    def forget(self, user: str | None, device: str | None) -> None:
+        gone = {i for i in (*USERS, *DEVICES) if (user or device) in self.chain(i)}
+        for known, (owner, _) in list(self.login.items()):
+            if owner in gone or (owner is None and known in gone) or (not user and known == device):
+                self.login[known] = (None, None)
+        for former in gone:
+            self.alias.pop(former, None)
 
     def enriched(self, event: Event) -> Event:
         event = copy.deepcopy(event)
@@ -156,13 +180,13 @@ def by_model(events: list[Event]) -> list[Event]:
 
 
 @always
-@given(SEQUENCES)
+@given(WITH_DELETIONS)
 def test_it_is_what_the_reference_says(events: list[Event]) -> None:
     assert resolve(events, {}) == by_model(events)
 
 
 @always
-@given(SEQUENCES, st.lists(st.integers(1, 6), max_size=10))
+@given(WITH_DELETIONS, st.lists(st.integers(1, 6), max_size=10))
 def test_chunks_of_any_size_give_the_same(events: list[Event], sizes: list[int]) -> None:
     one, many = {}, {}
     assert resolve(events, many, sizes=sizes) == resolve(events, one)
@@ -216,12 +240,53 @@ def test_forgetting_the_committed_past_changes_nothing_that_is_read_again(
 
 
 @always
-@given(SEQUENCES)
+@given(WITH_DELETIONS, st.integers(0, 25), st.lists(st.integers(1, 6), max_size=10))
+def test_what_is_read_again_leaves_a_forgotten_person_forgotten(
+    events: list[Event], first: int, sizes: list[int]
+) -> None:
+    rows: dict[bytes, bytes] = {}
+    resolve(events, rows)
+    ahead = dict(rows)
+    resolve(events[first:], rows, start=first, sizes=sizes)
+    assert rows == ahead
+
+
+@always
+@given(SEQUENCES, st.sampled_from(USERS))
+def test_nothing_is_left_of_a_person_who_is_deleted(events: list[Event], user: str) -> None:
+    emailed = [
+        {**event, "traits": {"email": f"{event['userId']}@example.com"}}
+        if event["type"] == "identify" and "userId" in event
+        else {key: value for key, value in event.items() if key not in ("traits", "context")}
+        for event in events
+    ]
+    rows: dict[bytes, bytes] = {}
+    resolve([*emailed, {"type": "delete", "userId": user}], rows)
+    assert user.encode() not in b" ".join((*rows, *rows.values()))
+
+
+@always
+@given(WITH_DELETIONS)
+def test_every_id_that_a_row_names_is_indexed_and_no_other(events: list[Event]) -> None:
+    rows: dict[bytes, bytes] = {}
+    resolve(events, rows)
+    named = {
+        b"u:%s\0%s" % (entry[1].encode(), key)
+        for key, row in rows.items()
+        if not key.startswith(b"u:")
+        for entry in orjson.loads(row)
+        if entry[1] is not None
+    }
+    assert {key for key in rows if key.startswith(b"u:")} == named
+
+
+@always
+@given(WITH_DELETIONS)
 def test_a_row_stays_as_small_as_what_is_not_committed(events: list[Event]) -> None:
     rows: dict[bytes, bytes] = {}
     for position, event in enumerate(events):
         resolve([event], rows, start=position, horizon=position - 1)
-    assert all(len(orjson.loads(row)) <= 2 for row in rows.values())
+    assert all(len(orjson.loads(row)) <= 2 for row in rows.values() if row)
 
 
 @always
@@ -249,7 +314,7 @@ def test_after_any_aliases_every_id_leads_to_one_that_leads_no_further(
 ) -> None:
     rows: dict[bytes, bytes] = {}
     resolve(aliases, rows)
-    now = Identities(rows.get)
+    now = identities_of(rows)
     for user in (*USERS, *DEVICES):
         last = now.follow(user, 1000)
         assert now.follow(last, 1000) == last

@@ -23,7 +23,7 @@ from streams.engine.producer import Record
 from streams.engine.tasks import Tasks
 from streams.errors import EventError
 from streams.events import Event, Origin
-from streams.source.ingest import ALIAS, EVENT, PARTITION_HEADER, TOPIC_HEADER
+from streams.source.ingest import EVENT, NOTE, PARTITION_HEADER, TOPIC_HEADER
 from streams.telemetry.metrics import Metrics
 
 
@@ -133,10 +133,10 @@ def record(
 
 
 def stage_record(*events: Event, offset: int = 0, partition: int = 0, notes: bool = False) -> Any:
-    """A record of the stage topic that carries ``events`` (``notes``: as alias notes)."""
+    """A record of the stage topic that carries ``events`` (``notes``: as notes)."""
     heads = [
         (
-            ALIAS if notes else EVENT,
+            NOTE if notes else EVENT,
             event.get("anonymousId") or event["userId"],
             1000 * offset + number,
             1_700_000_000_000,

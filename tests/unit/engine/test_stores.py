@@ -52,6 +52,14 @@ def test_a_store_with_a_horizon_reads_like_one_without(open_store: Open) -> None
     assert (store.get(b"a"), store.get(b"b")) == (b"1", None)
 
 
+def test_keys_are_found_by_their_beginning(open_store: Open) -> None:
+    store = open_store()
+    store.write(dict.fromkeys((b"a\xff", b"b", b"b\x00", b"b\xff1", b"c"), b""), 0)
+    store.write({b"b": None}, 1)
+    assert sorted(store.keys(b"b")) == [b"b\x00", b"b\xff1"]
+    assert list(store.keys(b"d")) == []
+
+
 def test_a_new_store_has_no_offset(open_store: Open) -> None:
     assert open_store().offset() is None
 

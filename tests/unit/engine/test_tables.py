@@ -116,6 +116,13 @@ async def test_a_reader_sees_what_is_written_after_it_was_made(world: World) -> 
     assert read(b"a") == b"1"
 
 
+async def test_keys_are_found_in_what_is_stored_and_in_what_is_not_confirmed(world: World) -> None:
+    world.store().write({b"a1": b"", b"a2": b"", b"b1": b""}, 0)
+    world.table.write(0, {b"a2": None, b"a3": b"", b"b2": b""})
+    world.table.write(1, {b"a4": b""})
+    assert sorted(world.table.scanner(0)(b"a")) == [b"a1", b"a3"]
+
+
 async def test_writes_of_a_partition_are_produced_one_after_the_other(world: World) -> None:
     first = world.table.write(0, {b"a": b"1"})
     second = world.table.write(0, {b"a": b"2"})

@@ -16,16 +16,25 @@ class Partition:
         self.rows: dict[bytes, bytes] = {}
         self.position = 0
 
+    def identities(self, horizon: int = -1) -> Identities:
+        """The identities as the tables have them."""
+        return Identities(self.rows.get, self._scan, horizon)
+
+    def _scan(self, prefix: bytes) -> list[bytes]:
+        return [key for key in self.rows if key.startswith(prefix)]
+
     def take(self, *events: dict[str, Any], horizon: int = -1) -> list[dict[str, Any]]:
         """Resolve a chunk of events, as the resolve stage does."""
-        identities = Identities(self.rows.get, horizon)
+        identities = self.identities(horizon)
         for event in events:
             self.position += 1
-            if event["type"] == "alias":
-                identities.learn_alias(event, self.position)
             identities.learn(event, self.position)
             identities.enrich(event, self.position)
-        self.rows.update(identities.writes)
+        for key, row in identities.writes.items():
+            if row is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = row
         return list(events)
 
     def users(self, *events: dict[str, Any]) -> list[str | None]:
@@ -223,11 +232,11 @@ def test_an_event_that_is_read_again_finds_what_it_found_the_first_time() -> Non
 def test_an_event_that_teaches_nothing_new_writes_nothing() -> None:
     partition = Partition()
     partition.take(identify("pc", "u", "u@example.com"), alias("o", "u"))
-    identities = Identities(partition.rows.get)
+    identities = partition.identities()
     identities.learn(page("pc", "u"), 50)
     identities.learn(page("pc"), 51)
     identities.learn(page(None, "u"), 52)
-    identities.learn_alias(alias("o", "u"), 53)
+    identities.learn(alias("o", "u"), 53)
     assert identities.writes == {}
 
 
@@ -253,7 +262,7 @@ def test_ids_may_be_any_text() -> None:
 
 
 def test_an_email_stays_with_its_user_through_an_alias() -> None:
-    identities = Identities({}.get)
+    identities = Partition().identities()
     identities.learn(
         {
             "type": "identify",
@@ -263,6 +272,71 @@ def test_an_email_stays_with_its_user_through_an_alias() -> None:
         },
         0,
     )
-    identities.learn_alias({"type": "alias", "previousId": "old", "userId": "new"}, 1)
+    identities.learn({"type": "alias", "previousId": "old", "userId": "new"}, 1)
     identities.learn({"type": "track", "anonymousId": "d", "userId": "new"}, 2)
     assert identities.owner("d", 3) == ("new", "o@example.com")
+
+
+# -- forgetting
+
+
+def delete(user: str | None = None, device: str | None = None) -> dict[str, Any]:
+    return {**page(device, user), "type": "delete"}
+
+
+def test_a_person_who_is_deleted_is_forgotten_on_every_device() -> None:
+    partition = Partition()
+    partition.take(
+        identify("pc", "u", "u@example.com"), identify("phone", "u"), identify("other", "v")
+    )
+    assert partition.users(delete("u"), page("pc"), page("phone"), page("other")) == [
+        "u",
+        None,
+        None,
+        "v",
+    ]
+    assert set(partition.rows) == {b"d:other", b"u:v\0d:other"}
+
+
+def test_with_an_id_go_those_that_became_it_and_not_what_it_became() -> None:
+    partition = Partition()
+    partition.take(
+        page("pc", "first"), alias("first", "second"), alias("second", "third"), page("tv", "third")
+    )
+    after = partition.users(delete("second"), page("pc"), page(None, "first"), page("tv"))
+    assert after == ["second", None, "first", "third"]
+
+
+def test_an_email_from_before_the_login_is_forgotten_too() -> None:
+    partition = Partition()
+    partition.take(identify("pc", None, "u@example.com"), page("pc", "u"), delete("u"))
+    assert partition.rows == {}
+
+
+def test_on_a_shared_device_the_others_stay_known() -> None:
+    partition = Partition()
+    partition.take(identify("pc", "u1", "1@example.com"), identify("pc", "u2", "2@example.com"))
+    assert partition.users(delete("u1"), page("pc")) == ["u1", "u2"]
+    # The one before does not come back in place of the one who is forgotten.
+    partition.take(identify("pc", "u3", "3@example.com"))
+    assert partition.users(delete("u3"), page("pc")) == ["u3", None]
+    assert b"3@example.com" not in partition.rows[b"d:pc"]
+
+
+def test_a_deletion_by_device_forgets_whoever_is_there() -> None:
+    partition = Partition()
+    partition.take(identify("pc", "u", "u@example.com"), alias("pc", "u"))
+    assert partition.users(delete(device="pc"), page("pc")) == [None, None]
+    assert partition.rows == {}
+
+
+def test_a_deleted_person_who_comes_back_is_known_again() -> None:
+    partition = Partition()
+    partition.take(identify("pc", "u"), delete("u"))
+    assert partition.users(page("pc", "u"), page("pc")) == ["u", "u"]
+
+
+def test_a_deletion_that_names_the_device_too_does_not_teach_who_is_there() -> None:
+    partition = Partition()
+    partition.take(delete("u", "pc"))
+    assert partition.rows == {}

@@ -45,8 +45,17 @@ class Rows:
     def reader(self, partition: int) -> Any:
         return self.rows.setdefault(partition, {}).get
 
-    def write(self, partition: int, rows: dict[bytes, bytes]) -> asyncio.Future[None]:
-        self.rows.setdefault(partition, {}).update(rows)
+    def scanner(self, partition: int) -> Any:
+        rows = self.rows.setdefault(partition, {})
+        return lambda prefix: [key for key in rows if key.startswith(prefix)]
+
+    def write(self, partition: int, rows: dict[bytes, bytes | None]) -> asyncio.Future[None]:
+        held = self.rows.setdefault(partition, {})
+        for key, value in rows.items():
+            if value is None:
+                held.pop(key, None)
+            else:
+                held[key] = value
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.unconfirmed.append(future)
         if self.confirms:
@@ -288,6 +297,29 @@ async def test_an_alias_note_is_learned_and_is_no_event(world: World) -> None:
     assert "streams_events_consumed_total" not in samples(world.metrics)
 
 
+async def test_a_deletion_elsewhere_forgets_here_and_is_no_event(world: World) -> None:
+    await world.take(event("1", "page", anonymousId="pc", userId="u"))
+    await world.take(event("d", "delete", userId="u"), notes=True)
+    await world.take(event("2", "page", anonymousId="pc"))
+    world.map()
+    assert world.names() == ["1", "2"]
+    assert "userId" not in world.events()[1].event
+
+
+async def test_a_deletion_that_is_read_again_forgets_again(world: World) -> None:
+    # Read again after a crash that came when the deletion was settled and the login was not.
+    login, deletion = (
+        event("1", "identify", anonymousId="pc", userId="u"),
+        event("d", "delete", userId="u"),
+    )
+    world.seen.rows[0] = {digest("d"): b""}
+    await world.take(login, deletion, event("2", "page", anonymousId="pc"))
+    world.map()
+    assert world.names() == ["1", "2"]
+    assert "userId" not in world.events()[1].event
+    assert world.identities.rows[0] == {}
+
+
 async def test_a_chunk_waits_for_what_its_events_taught_to_be_durable(world: World) -> None:
     world.identities.confirms = False
     taken = await world.take(event("1", "screen", anonymousId="pc", userId="u"))
@@ -301,12 +333,12 @@ async def test_a_chunk_waits_for_what_its_events_taught_to_be_durable(world: Wor
 async def test_history_is_kept_back_to_what_is_committed(world: World) -> None:
     for n in range(5):
         await world.take(event(str(n), "screen", anonymousId="pc", userId=f"u{n}"))
-    [row] = world.identities.rows[0].values()
+    row = world.identities.rows[0][b"d:pc"]
     assert row.count(b"[") == 6
     tp = chunk([stage_record(event("x"))], "stage").tp
     world.consumer._committed_offset[tp] = 5
     await world.take(event("9", "screen", anonymousId="pc", userId="u9"))
-    [row] = world.identities.rows[0].values()
+    row = world.identities.rows[0][b"d:pc"]
     assert row.count(b"[") == 3  # the list, the last word of the past, and the new one
 
 

@@ -11,7 +11,7 @@ import pytest
 from streams.dead_letters.producer import DeadLetters
 from streams.engine import packed
 from streams.errors import BrokerError
-from streams.source.ingest import ALIAS, CHUNKS_AHEAD, EVENT, Ingest, partition_of
+from streams.source.ingest import CHUNKS_AHEAD, EVENT, NOTE, Ingest, partition_of
 from streams.telemetry.metrics import Metrics
 from tests.support.fakes import (
     Failures,
@@ -115,22 +115,26 @@ async def test_an_event_that_is_switched_off_is_filtered_and_counted() -> None:
     assert found["streams_events_consumed_total"] == 1
 
 
-async def test_an_alias_goes_home_and_is_made_known_to_every_other_partition() -> None:
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [("alias", {"userId": "new", "previousId": "old"}), ("delete", {"userId": "new"})],
+)
+async def test_what_is_about_an_id_goes_home_and_is_made_known_to_every_other_partition(
+    kind: str, fields: dict[str, str]
+) -> None:
     world = World()
     await world.ingest.take(
         chunk(
             [
                 *(record(event(userId=f"before{n}"), n) for n in range(20)),
-                record(event("alias", userId="new", previousId="old"), 20),
+                record(event(kind, **fields), 20),
                 *(record(event(userId=f"after{n}"), 21 + n) for n in range(20)),
             ]
         )
     )
     home = partition_of("new", PARTITIONS)
-    kinds = {
-        p: [h[0] for h, e in items if e["type"] == "alias"] for p, items in world.items().items()
-    }
-    assert kinds == {p: [EVENT if p == home else ALIAS] for p in range(PARTITIONS)}
+    kinds = {p: [h[0] for h, e in items if e["type"] == kind] for p, items in world.items().items()}
+    assert kinds == {p: [EVENT if p == home else NOTE] for p in range(PARTITIONS)}
     for items in world.items().values():
         # In each partition it stands where it happened, among that partition's own events.
         offsets = [header[2] for header, _ in items]
