@@ -20,7 +20,13 @@ class StreamsError(Exception):
 
 
 class SettingsError(StreamsError):
-    """A setting, or a file that a setting names, is wrong. The text names it."""
+    """A setting, or a file that a setting names, is wrong.
+
+    The arguments name what is: one for each thing that is wrong.
+    """
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
 
 
 class BrokerError(StreamsError):

@@ -7,17 +7,20 @@ import ssl
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.errors import SettingsError
+from streams.faults import closest
 
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SASL_PROTOCOLS = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 SSL_PROTOCOLS = frozenset({"SSL", "SASL_SSL"})
+
+NEEDS_KEY = "ENCHARGE_API_KEY: is required; take it from Encharge > Settings > Your account"
 
 
 class TableStore(StrEnum):
@@ -66,7 +69,9 @@ class Settings(BaseSettings):
         None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
     )
     kafka_sasl_username: str | None = Field(None, description="SASL user")
-    kafka_sasl_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_sasl_password: SecretStr | None = Field(
+        None, validate_default=True, description="SASL password"
+    )
     kafka_ssl_ca: Path | None = Field(None, description="file with the CA of the brokers")
     kafka_ssl_cert: Path | None = Field(None, description="file with this client's certificate")
     kafka_ssl_key: Path | None = Field(None, description="file with this client's key")
@@ -193,16 +198,21 @@ class Settings(BaseSettings):
             raise ValueError("must be http:// or https:// and a host")
         return value.rstrip("/")
 
-    @model_validator(mode="after")
-    def _sasl_is_complete(self) -> Self:
-        if self.kafka_security_protocol in SASL_PROTOCOLS and not (
-            self.kafka_sasl_username and self.kafka_sasl_password and self.kafka_sasl_mechanism
-        ):
-            raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
-                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
-            )
-        return self
+    @field_validator("kafka_sasl_password")
+    @classmethod
+    def _sasl_is_complete(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        # At the last one of the four: a check of the whole would wait for all else to be right.
+        protocol = info.data.get("kafka_security_protocol")
+        given = {**info.data, "kafka_sasl_password": value}
+        missing = [
+            name.upper()
+            for name in ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+            # What is not in it is wrong, and told already.
+            if name in given and not given[name]
+        ]
+        if protocol in SASL_PROTOCOLS and missing:
+            raise ValueError(f"KAFKA_SECURITY_PROTOCOL={protocol} needs {', '.join(missing)}")
+        return value
 
     # -- derived names
 
@@ -220,9 +230,7 @@ class Settings(BaseSettings):
     def api_key(self) -> str:
         """The key of Encharge's REST host. Raises ``SettingsError`` when it is not set."""
         if self.encharge_api_key is None:
-            raise SettingsError(
-                "ENCHARGE_API_KEY is required: Encharge > Settings > Your account > API key"
-            )
+            raise SettingsError(NEEDS_KEY)
         return self.encharge_api_key.get_secret_value()
 
     @property
@@ -272,17 +280,36 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**(overrides or {}))
     except ValidationError as error:
-        raise SettingsError("; ".join(_complaint(detail) for detail in error.errors())) from error
+        raise SettingsError(*map(_complaint, error.errors())) from error
+
+
+def given(name: str) -> str | None:
+    """One variable as it stands, for when another one is wrong. An empty one is unset."""
+    return next((text for key, text in os.environ.items() if key.upper() == name and text), None)
 
 
 def unknown() -> list[str]:
     """Variables that look like settings of this program and are none: most likely misspelt."""
-    known = {name.upper() for name in Settings.model_fields}
+    known = _names()
     return sorted(
         name
         for name in os.environ
-        if name.upper().startswith(("STREAMS_", "ENCHARGE_")) and name.upper() not in known
+        if name.upper() not in known
+        and (
+            name.upper().startswith(("STREAMS_", "ENCHARGE_"))
+            # Others use variables of their own: one that begins otherwise has to be very close.
+            or closest(name, known, cutoff=0.9)
+        )
     )
+
+
+def meant_by(name: str) -> str | None:
+    """The setting that an unknown variable is most likely a misspelling of."""
+    return closest(name, _names(), cutoff=0.8)
+
+
+def _names() -> set[str]:
+    return {name.upper() for name in Settings.model_fields}
 
 
 def _complaint(detail: Any) -> str:

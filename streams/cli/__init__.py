@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 
 from streams.cli.main import app
+from streams.config import Problem
 from streams.errors import SettingsError, StreamsError
 
 
 def main() -> None:
-    """Run the command line. Exit status 0, 1 (failed) or 2 (usage or settings)."""
+    """Run the command line. Exit status 0, 1 (failed) or 2 (usage or settings).
+
+    Everything that is wrong has a line of its own; one about a file begins with its place.
+    """
     try:
         app()
     except SettingsError as error:
@@ -19,5 +23,7 @@ def main() -> None:
 
 
 def _fail(error: StreamsError, status: int) -> None:
-    print(f"streams: {' '.join(str(error).split())}", file=sys.stderr)
+    for fault in error.args if isinstance(error, SettingsError) else (error,):
+        text = " ".join(str(fault).split())
+        print(text if isinstance(fault, Problem) else f"streams: {text}", file=sys.stderr)
     sys.exit(status)

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 import typer
 from pydantic import SecretStr
 
-from streams import config as config_module
-from streams import settings as settings_module
+from streams.cli.validate import load
 from streams.destinations import registry
 from streams.destinations.base import Destination
 from streams.destinations.encharge import Encharge
@@ -41,10 +40,9 @@ def explain(
     ),
 ) -> None:
     """See ``HELP``."""
-    settings = settings_module.load()
+    settings, config = load(needs_key=False)
     if settings.encharge_api_key is None:
         settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
-    config = config_module.load(settings.streams_config, registry.check)
 
     def configure(subscriptions: Sequence[Mapping[str, Any]] | None) -> Destination:
         if subscriptions is None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import orjson
 import typer
 
 from streams import config as config_module
 from streams import settings as settings_module
+from streams.config import Config, Problem
 from streams.delivery.sender import HttpSender
 from streams.destinations import registry
 from streams.destinations.base import Request
 from streams.errors import SettingsError, StreamsError
+from streams.faults import Faults
 from streams.settings import Settings
 
 HELP = """Check settings, mappings and triggers; everything that is wrong is told at once.
 
-Exit status 2 if something is wrong, 1 if --online and Encharge refuses the key.
+What is wrong in the file has a line FILE:LINE: path: what is wrong; what to do. Exit status 2
+if something is wrong, 1 if --online and Encharge refuses the key.
 
 Example: STREAMS_CONFIG=streams.yaml streams validate --online
 """
@@ -25,21 +32,74 @@ Example: STREAMS_CONFIG=streams.yaml streams validate --online
 
 def validate(
     online: bool = typer.Option(False, "--online", help="Also try the API key at Encharge."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
     """See ``HELP``."""
-    settings = settings_module.load()
-    config = config_module.load(settings.streams_config, registry.check)
-    destination = registry.build(settings, config)
+    warnings = [_warning(name) for name in settings_module.unknown()]
+    try:
+        settings, config = load()
+        destination = registry.build(settings, config)
+        objects = asyncio.run(_ask(settings)) if online else None
+    except StreamsError as error:
+        if as_json:
+            _print_json(errors=[_as_data(fault) for fault in error.args], warnings=warnings)
+        raise
+    _warn(warnings)
+    fired = [{"action": s.action, "name": s.name} for s in destination.subscriptions]
+    if as_json:
+        found = {"name": destination.name, "subscriptions": fired, "objects": objects}
+        _print_json(errors=[], warnings=warnings, destination=found)
+        return
     print(f"settings    {len(settings.model_fields_set)} set, valid")
-    for name in settings_module.unknown():
-        print(f"unknown     {name} is no setting; it is ignored")
-    print(f"destination {destination.name}: {len(destination.subscriptions)} subscriptions")
-    for subscription in destination.subscriptions:
-        print(f"  {subscription.action:<9} {subscription.name}")
-    if online:
-        types = asyncio.run(_ask(settings))
+    print(f"destination {destination.name}: {len(fired)} subscriptions")
+    for subscription in fired:
+        print(f"  {subscription['action']:<9} {subscription['name']}")
+    if objects is not None:
         print(f"online      {settings.encharge_api_url} accepts the key")
-        print(f"objects     {', '.join(types) or 'none'}: what Create or Update Object may name")
+        print(f"objects     {', '.join(objects) or 'none'}: what Create or Update Object may name")
+
+
+def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
+    """The settings and the configuration file, as every command that uses both takes them.
+
+    Raises ``SettingsError`` with everything that is wrong with either.
+    """
+    faults = Faults()
+    with faults:
+        settings = settings_module.load()
+        settings.kafka_client_options()
+    if needs_key and not settings_module.given("ENCHARGE_API_KEY"):
+        faults.append(settings_module.NEEDS_KEY)
+    path = settings_module.given("STREAMS_CONFIG")
+    with faults:
+        config = config_module.load(Path(path) if path else None, registry.check)
+    if faults:
+        # What is missing may have been set under another name.
+        _warn([_warning(name) for name in settings_module.unknown()])
+    faults.raise_any()
+    return settings, config
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"streams: warning: {warning}", file=sys.stderr)
+
+
+def _warning(name: str) -> str:
+    meant = settings_module.meant_by(name)
+    return f"{name} is no setting and is ignored" + (f"; did you mean {meant}?" if meant else "")
+
+
+def _as_data(fault: Any) -> dict[str, Any]:
+    if isinstance(fault, Problem):
+        return {"file": fault.file, "line": fault.line, "path": fault.path, "text": fault.text}
+    path, _, text = str(fault).partition(": ")
+    return {"file": None, "line": None, "path": path, "text": text}
+
+
+def _print_json(*, errors: Sequence[Any], **data: Any) -> None:
+    text = orjson.dumps({"valid": not errors, "errors": errors, **data})
+    print(text.decode())
 
 
 async def _ask(settings: Settings) -> list[str]:

@@ -7,6 +7,7 @@ import structlog
 from streams import app as application
 from streams import settings as settings_module
 from streams.cli.run import run
+from streams.cli.validate import load
 from streams.telemetry import log
 
 HELP = """Run the pipeline: Kafka topic -> per-action streams -> Encharge.
@@ -26,8 +27,10 @@ def settings_help() -> str:
 
 def worker() -> None:
     """See ``HELP``."""
-    settings = settings_module.load()
+    settings, _ = load()
     log.configure(settings.streams_log_level, settings.streams_log_format)
     for name in settings_module.unknown():
-        structlog.get_logger(__name__).warning("unknown setting ignored", name=name)
+        structlog.get_logger(__name__).warning(
+            "unknown setting ignored", name=name, meant=settings_module.meant_by(name)
+        )
     run(lambda stop: application.run(settings, stop=stop))

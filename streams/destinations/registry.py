@@ -10,6 +10,7 @@ from streams.config import Config, DestinationConfig
 from streams.destinations.base import Destination
 from streams.destinations.encharge import PRESETS, Encharge
 from streams.destinations.encharge.actions import ACTIONS
+from streams.destinations.encharge.subscriptions import check_subscription
 from streams.errors import SettingsError
 from streams.mapping import default_mapping
 from streams.settings import Settings
@@ -21,8 +22,8 @@ Definition = Mapping[str, Any]
 class Kind:
     """A type of destination.
 
-    ``build`` makes an instance; ``check(subscription, path)`` raises ``SettingsError`` for
-    a subscription that is wrong, with ``path`` before what is at fault.
+    ``build`` makes an instance; ``check(subscription, path)`` raises ``SettingsError`` with
+    everything that is wrong with a subscription, each with ``path`` before what is at fault.
     """
 
     build: Callable[[Settings, DestinationConfig], Destination]
@@ -54,37 +55,7 @@ def _build_encharge(settings: Settings, config: DestinationConfig) -> Destinatio
 
 
 def _check_encharge(subscription: Definition, path: str) -> None:
-    try:
-        Encharge(api_key="-", subscriptions=[{**_complete(subscription), "enabled": True}])
-    except SettingsError as error:
-        # It was compiled as the only one; tell where it really stands.
-        raise SettingsError(str(error).replace("subscriptions[0]", path, 1)) from error
-    _check_fields(subscription, path)
-
-
-def _check_fields(subscription: Definition, path: str) -> None:
-    """What Segment's form would not let a person do: a field that is none, or left empty."""
-    action, mapping = (
-        ACTIONS.get(str(subscription.get("partnerAction"))),
-        subscription.get("mapping"),
-    )
-    if (
-        action is None
-        or not isinstance(mapping, Mapping)
-        or any(k.startswith("@") for k in mapping)
-    ):
-        return
-    for name in mapping:
-        if name not in action.fields:
-            known = ", ".join(action.fields)
-            raise SettingsError(
-                f"{path}.mapping.{name}: {action.slug} has no such field, only {known}"
-            )
-    for name, field in action.fields.items():
-        if field.required and name not in mapping:
-            raise SettingsError(
-                f"{path}.mapping: {name} ({field.label}) is required and not mapped"
-            )
+    check_subscription(_complete(subscription), path)
 
 
 def _complete(subscription: Definition) -> Definition:

@@ -26,7 +26,8 @@ class Field:
     """One field of an action.
 
     ``default`` is the mapping that a preset uses. ``properties`` are the only keys that an
-    object keeps; without them it keeps all. ``multiple`` makes an array of ``type``.
+    object keeps; without them it keeps all. ``multiple`` makes an array of ``type``. ``within``
+    names an object of the payload that holds the field, instead of the payload itself.
     """
 
     label: str
@@ -35,7 +36,13 @@ class Field:
     format: Literal["date-time"] | None = None
     multiple: bool = False
     properties: Mapping[str, Field] | None = None
+    within: str | None = None
     default: Any = UNDEFINED
+
+
+def parts_of(fields: Mapping[str, Field]) -> tuple[str, ...]:
+    """The objects of a payload that hold fields. They are there also if they are empty."""
+    return tuple(dict.fromkeys(f.within for f in fields.values() if f.within is not None))
 
 
 def check_of(field: Field) -> Check:
@@ -52,10 +59,14 @@ class NoType:
     """No value is of this type."""
 
 
+class DateTime(NoType):
+    """Nor of this one, but of texts there are those that pass (:func:`.formats.is_date_time`)."""
+
+
 def accepted_type(field: Field) -> type:
     """The type of the values that pass as they are: a way around most calls of the check."""
-    if field.type == "string" and not field.multiple and not field.format:
-        return str
+    if field.type == "string" and not field.multiple:
+        return DateTime if field.format else str
     if field.type == "object" and not field.multiple and field.properties is None:
         return dict
     return NoType

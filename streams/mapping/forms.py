@@ -62,6 +62,13 @@ def fixed_path(mapping: Any) -> Sequence[str]:
     return ()
 
 
+def fixed_text(mapping: Any) -> str:
+    """The text that stands for itself; empty for any other mapping."""
+    if isinstance(mapping, dict) and len(mapping) == 1:
+        mapping = mapping.get("@literal")
+    return mapping if isinstance(mapping, str) else ""
+
+
 def alternative_paths(mapping: Any) -> list[Sequence[str]]:
     """The paths of which the first that exists is taken; none for any other mapping."""
     paths: list[Sequence[str]] = []
@@ -77,21 +84,3 @@ def alternative_paths(mapping: Any) -> list[Sequence[str]]:
             return []
         paths.append(keys)
         mapping = options["else"]
-
-
-def compile_alternatives(paths: Sequence[Sequence[str]]) -> Resolver:
-    """A closure for :func:`alternative_paths`. It answers None where nothing exists."""
-    entries = tuple((keys[0], tuple(keys[1:])) for keys in paths)
-
-    def resolve(event: Any) -> Any:
-        for first, rest in entries:
-            node = event.get(first)
-            if node is None:
-                continue
-            for key in rest:
-                node = node.get(key) if type(node) is dict else member(node, key)
-            if node is not None and node is not UNDEFINED:
-                return node
-        return None
-
-    return resolve

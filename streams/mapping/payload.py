@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from streams.errors import PayloadError, SettingsError
 from streams.events import Event
 from streams.mapping.directives import DIRECTIVES
-from streams.mapping.fields import Field, NoType, accepted_type, check_of, is_open
+from streams.mapping.fields import Field, NoType, accepted_type, check_of, is_open, parts_of
 from streams.mapping.javascript import UNDEFINED, type_name
 from streams.mapping.paths import Resolver, compile_keys
 from streams.mapping.plan import Step, compile_plan
@@ -24,7 +24,8 @@ from streams.mapping.whole import may_be_hollow, may_fail, with_root
 __all__ = ["Field", "Payload", "compile_payload", "default_mapping"]
 
 Payload: TypeAlias = dict[str, Any]
-"""The fields of an action by name, valid and without null. Its owner may change it."""
+"""The fields of an action by name, valid and without null, some of them in objects of it.
+Its owner may change it, and these objects."""
 
 
 def default_mapping(fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def _compile_steps(
     fields: Mapping[str, Field], steps: Sequence[Step]
 ) -> Callable[[Event], Payload]:
     required = tuple(name for name, field in fields.items() if field.required)
+    arrange = _arrangement(fields, steps)
 
     def build(event: Event) -> Payload:
         payload: Payload = {}
@@ -129,9 +131,25 @@ def _compile_steps(
                 faults.setdefault(name, "is required")
         if faults:
             raise _error(faults, fields)
+        arrange(payload)
         return payload
 
     return build
+
+
+def _arrangement(fields: Mapping[str, Field], steps: Sequence[Step]) -> Callable[[Payload], None]:
+    """What puts fields into the objects that hold them, with these at the end of the payload."""
+    parts = parts_of(fields)
+    moved = tuple((s.name, s.field.within) for s in steps if s.field.within)
+
+    def arrange(payload: Payload) -> None:
+        objects: dict[str, dict[str, Any]] = {part: {} for part in parts}
+        for name, part in moved:
+            if name in payload:
+                objects[part][name] = payload.pop(name)
+        payload.update(objects)
+
+    return arrange
 
 
 def _error(faults: Mapping[str, str], fields: Mapping[str, Field]) -> PayloadError:

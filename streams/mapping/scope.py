@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from streams.errors import PayloadError, SettingsError
+from streams.faults import suggestion
 from streams.mapping.forms import compile_siblings
 from streams.mapping.javascript import UNDEFINED, type_name
 from streams.mapping.paths import Resolver
@@ -48,7 +49,8 @@ class Scope:
 
     def at(self, step: str) -> Scope:
         """The place one key further in."""
-        return replace(self, path=f"{self.path}.{step}" if self.path else step)
+        path = f"{self.path}.{step}" if self.path else step
+        return Scope(path, self.directives, self.parity, self.final)
 
     def inside(self, step: str) -> Scope:
         """As :meth:`at`, for what a directive works on."""
@@ -76,7 +78,8 @@ class Scope:
         """Refuses what is misspelt. Segment ignores it."""
         for option in value:
             if option not in options and not self.parity:
-                raise self.error(f"there is no option {option}")
+                hint = suggestion(option, options)
+                raise self.error(f"there is no option {option}; {hint}")
 
     def check(self, mapping: Any) -> None:
         """Raises ``SettingsError`` for what Segment refuses before it applies a mapping.
@@ -95,10 +98,13 @@ class Scope:
         names = [key for key in mapping if key != "_metadata"]
         if len(names) > 1:
             listed = ", ".join(map(str, names))
-            raise self.error(f"a directive stands alone in its object, but here are {listed}")
+            raise self.error(
+                f"a directive stands alone in its object, but here are {listed}; keep one"
+            )
         directive = self.directives.get(names[0])
         if directive is None:
-            raise self.error(f"there is no directive {names[0]}")
+            hint = suggestion(names[0], self.directives)
+            raise self.error(f"there is no directive {names[0]}; {hint}")
         directive.check(mapping[names[0]], self.at(names[0]))
 
     def compile(self, mapping: Any) -> Resolver:

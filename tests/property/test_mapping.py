@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.destinations.encharge import PRESETS, Encharge
-from streams.destinations.encharge.actions import ACTIONS, Action
 from streams.errors import PayloadError, SettingsError
-from streams.mapping import UNDEFINED, compile_mapping, compile_payload, default_mapping
+from streams.mapping import UNDEFINED, compile_mapping
 
 # Whole events are slow to make up on a busy machine; that says nothing about the code.
 patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -183,16 +182,6 @@ def test_what_is_accepted_means_the_same_in_parity_mode(mapping: Any, event: Any
     except SettingsError:
         return
     assert outcome(strict, event) == outcome(compile_mapping(mapping, parity=True), event)
-
-
-@patiently
-@given(EVENTS, st.sampled_from(list(ACTIONS.values())))
-def test_the_short_way_to_a_payload_is_the_long_way(event: Any, action: Action) -> None:
-    mapping = default_mapping(action.fields)
-    # A directive in the place of a mapping has no short way.
-    whole = {"@literal": mapping}
-    short = outcome(compile_payload(action.fields, mapping), event)
-    assert short == outcome(compile_payload(action.fields, whole), event)
 
 
 def test_a_body_does_not_share_what_is_added_to_it() -> None:

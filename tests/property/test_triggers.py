@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import PayloadError, SettingsError
-from streams.routing.triggers import compile_trigger
+from streams.routing.triggers import compile_trigger, event_types
 from tests.property.test_mapping import EVENTS
 
 NAMES = st.sampled_from(
@@ -47,3 +47,16 @@ def test_any_text(text: str, event: dict[str, Any]) -> None:
         return
     # What is accepted means the same in both modes, and never fails.
     assert strict(event) is answer is strict(event)
+
+
+@settings(deadline=None)
+@given(TRIGGERS, EVENTS, st.sampled_from(["5", "1.5", "true", "null", "a", "track", None, []]))
+def test_no_event_of_another_type_matches(text: str, event: dict[str, Any], kind: Any) -> None:
+    try:
+        matches = compile_trigger(text)
+    except SettingsError:
+        return
+    types = event_types(text)
+    for one in (event, {**event, "type": kind}):
+        if types is not None and one["type"] not in [*types]:
+            assert matches(one) is False

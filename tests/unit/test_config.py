@@ -18,11 +18,12 @@ from streams.mapping.directives import DIRECTIVES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: dict[str, Any] = orjson.loads((ROOT / "schemas/config/v1.json").read_bytes())
+WRONG = Path(__file__).with_name("wrong.yaml")
 EXAMPLES = sorted((ROOT / "schemas/config/examples").glob("*.yaml"))
 
 
 def problems(text: str) -> list[str]:
-    return [str(problem) for problem in config.parse(text, registry.check)[1]]
+    return [str(problem) for problem in config.parse(text, registry.check, "f")[1]]
 
 
 def test_without_a_file_it_is_encharge_with_its_presets() -> None:
@@ -98,57 +99,153 @@ destinations:
     assert subscription.build(event).body["event"] == "Paid"
 
 
-def test_everything_that_is_wrong_is_told_with_its_line() -> None:
-    text = """destinations:
-  - type: encharge
-    colour: blue
-    subscriptions:
-      - action: trackEvent
-        trigger: type = "track"
-        mapping:
-          event: {"@pathh": "$.event"}
-      - action: nonsense
-        trigger: type = "track"
-      - trigger: type = "page"
-  - type: fax
-"""
-    found = problems(text)
-    assert [problem.split(":")[0] for problem in found] == [
-        "line 3",
-        "line 8",
-        "line 9",
-        "line 11",
-        "line 12",
+def expected_of_the_wrong_file() -> set[tuple[int, str]]:
+    """The (line, text) that stand behind "<-" in the file that is wrong in all ways."""
+    return {
+        (number, told.strip())
+        for number, line in enumerate(WRONG.read_text().splitlines(), start=1)
+        if number > 1 and "<-" in line
+        for told in line.split("<-", 1)[1].split("&&")
+    }
+
+
+def test_everything_that_is_wrong_is_told_with_its_line_and_nothing_else() -> None:
+    told = config.parse(WRONG.read_text(), registry.check)[1]
+    expected = expected_of_the_wrong_file()
+    assert len(expected) >= 30
+    missing = [
+        (line, text)
+        for line, text in expected
+        if not any(problem.line == line and text in str(problem) for problem in told)
     ]
-    assert "destinations[0].colour: unknown" in found[0]
-    assert "destinations[0].subscriptions[0].mapping.event" in found[1]
-    assert "nonsense" in found[2]
-    assert "action is missing" in found[3]
-    assert "destinations[1].type: should be one of encharge" in found[4]
+    assert missing == []
+    assert len(told) == len(expected), sorted(map(str, told))
+    assert [problem.line for problem in told] == sorted(problem.line for problem in told)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1: file: should be an object"),
-        ("[]", "line 1: file: should be an object"),
-        ("destinations: 7", "line 1: destinations: should be a list"),
-        ("destinations: []", "line 1: destinations: names no destination"),
-        ("a: [", "not YAML"),
-        ("destinations:\n  - encharge", "line 2: destinations[0]: should be an object"),
+        ("", "f:1: is empty; write destinations:"),
+        ("# later", "f:1: is empty; write destinations:"),
+        ("[]", "f:1: should be an object"),
+        ("a: 1", "f:1: destinations: is missing; write"),
+        ("destinations: 7", "f:1: destinations: should be a list"),
+        ("destinations: []", "f:1: destinations: names no destination"),
+        ("destinations:\n  - encharge", "f:2: destinations[0]: should be an object"),
+        ("destinations:\n  - name: x", "f:2: destinations[0].type: is missing"),
+        ("destinations:\n  - type: fax", "f:2: destinations[0].type: is no destination; it should"),
+        ("destinations:\n  - type: [a]", "f:2: destinations[0].type: is no destination"),
         (
             "destinations:\n  - type: encharge\n    subscriptions: all",
-            "line 3: destinations[0].subscriptions: should be a list",
+            "f:3: destinations[0].subscriptions: should be a list, or the word presets",
         ),
+        ("destinations:\n  - type: encharge\n  - type: encharge", "f:3: destinations[1]: one dest"),
     ],
 )
 def test_a_file_of_the_wrong_shape(text: str, told: str) -> None:
-    assert any(told in problem for problem in problems(text)), problems(text)
+    assert any(problem.startswith(told) for problem in problems(text)), problems(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "f:1: not YAML: "),
+        ("a:\n\tb: 1", "f:2: not YAML: found character '\\t' that cannot start any token; indent"),
+        ("a: 1\nb: @path", "f:2: not YAML: found character '@' that cannot start any token; put"),
+        ("a: *b", "f:1: not YAML: found undefined alias 'b'; define it"),
+        ("a: 1\nb: &b [*b]", "f:2: not YAML: an alias refers to what it stands in"),
+        ("a: !x 1", "f:1: not YAML: could not determine a constructor for the tag '!x'; leave"),
+        ("a: {{event}}", "f:1: not YAML: found unhashable key; put a text that begins with {{ in"),
+        ("a: b: c", "f:1: not YAML: mapping values are not allowed here; put a text with a colon"),
+        ("---\na: 1\n---\nb: 1", "f:3: not YAML: but found another document"),
+        ("a: 1\nb: \x01", "f:2: not YAML: there is a character 0x1; remove it"),
+        ("a: " + "[" * 5000, "f:1: is nested too deeply"),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_its_line(text: str, told: str) -> None:
+    [problem] = problems(text)
+    assert problem.startswith(told)
+
+
+def test_a_key_that_is_there_twice_is_told_even_on_one_line() -> None:
+    text = "destinations:\n  - {type: encharge, type: encharge}"
+    assert problems(text) == ["f:2: destinations[0].type: is on line 2 already; keep one"]
+
+
+SHARED = """destinations:
+  - type: encharge
+    subscriptions:
+      - &tag
+        action: addTag
+        trigger: type = "track"
+        mapping: &mapping
+          tag: 2026-01-31
+          userId: { "@path": "$.userId" }
+      - <<: *tag
+        action: removeTag
+      - action: addTag
+        trigger: type = "page"
+        mapping: *mapping
+"""
+
+
+def test_anchors_and_merges_are_taken_and_a_date_is_a_text() -> None:
+    loaded, wrong = config.parse(SHARED, registry.check)
+    assert wrong == []
+    built = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
+    event = {"type": "track", "userId": "u"}
+    assert [s.action for s in built.subscriptions] == ["tag", "untag", "tag"]
+    assert "2026-01-31" in str(built.subscriptions[1].build(event).body)
+
+
+def test_what_is_wrong_at_an_anchor_is_told_where_it_stands() -> None:
+    found = problems(SHARED.replace('"@path"', '"@pth"'))
+    assert [problem.split(":")[1] for problem in found] == ["9", "9", "9"]
+
+
+def test_more_than_fifty_subscriptions_are_told_and_still_looked_at() -> None:
+    one = '\n      - {action: addTag, trigger: type = "track", mapping: {tag: x}}'
+    head = "destinations:\n  - type: encharge\n    subscriptions:"
+    assert problems(head + one * 50) == []
+    found = problems(head + one * 51 + one.replace("addTag", "addTga"))
+    assert found[0].startswith(
+        "f:3: destinations[0].subscriptions: at most 50 are possible, not 52"
+    )
+    assert found[1].startswith("f:55: destinations[0].subscriptions[51].action: there is no addTga")
+
+
+def test_names_with_dots_colons_and_numbers_lead_to_their_lines() -> None:
+    text = """destinations:
+  - type: encharge
+    subscriptions:
+      - action: trackEvent
+        trigger: type = "track"
+        mapping:
+          type: track
+          event: x
+          userId: u
+          properties:
+            a: { b: 1 }
+            "a.b": { "@pth": "x" }
+            "c: d":
+              - 1
+              - { "@pth": "x" }
+            5: x
+"""
+    assert [problem.split(":")[1] for problem in problems(text)] == ["10", "12", "15"]
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
     with pytest.raises(SettingsError, match=r"STREAMS_CONFIG: cannot read /nowhere\.yaml"):
         config.load(Path("/nowhere.yaml"), registry.check)
+
+
+def test_a_file_that_is_not_utf_8_is_told_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "streams.yaml"
+    path.write_bytes(b"a: 1\nb: \xff\n")
+    with pytest.raises(SettingsError, match=r"streams\.yaml:2: is not UTF-8"):
+        config.load(path, registry.check)
 
 
 def test_two_of_a_name_are_refused() -> None:
@@ -169,8 +266,6 @@ def test_a_field_that_is_none_and_one_that_is_left_out_are_told() -> None:
         mapping: {userId: "u"}
 """
     misspelt, missing = problems(text)
-    assert misspelt.startswith(
-        "line 6: destinations[0].subscriptions[0].mapping.tagg: addTag has no"
-    )
-    assert missing.startswith("line 9: ")
+    assert misspelt.startswith("f:6: destinations[0].subscriptions[0].mapping.tagg: addTag has no")
+    assert missing.startswith("f:9: ")
     assert "tag (Tag) is required and not mapped" in missing

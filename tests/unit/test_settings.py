@@ -142,7 +142,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_api_key_is_required_where_it_is_used_and_stands_in_for_the_write_key() -> None:
-    with pytest.raises(SettingsError, match="ENCHARGE_API_KEY is required"):
+    with pytest.raises(SettingsError, match="ENCHARGE_API_KEY: is required"):
         _ = load().api_key
     assert load({"encharge_api_key": "k"}).write_key == "k"
     assert load({"encharge_api_key": "k", "encharge_write_key": "w"}).write_key == "w"
@@ -207,4 +207,38 @@ def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("STREAMS_PARTITIONS", "8")
     monkeypatch.setenv("encharge_key", "k")
     monkeypatch.setenv("KAFKA_HOME", "/opt/kafka")
-    assert settings.unknown() == ["STREAMS_PARTITION", "encharge_key"]
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVER", "kafka:9092")
+    monkeypatch.setenv("STREAMSDATADIR", "x")
+    monkeypatch.setenv("STREAM_WEB_PORT", "1")
+    assert settings.unknown() == [
+        "KAFKA_BOOTSTRAP_SERVER",
+        "STREAMSDATADIR",
+        "STREAMS_PARTITION",
+        "STREAM_WEB_PORT",
+        "encharge_key",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STREAMS_SORCE_TOPIC", "STREAMS_SOURCE_TOPIC"),
+        ("ENCHARGE_APIKEY", "ENCHARGE_API_KEY"),
+        ("encharge_api_key_", "ENCHARGE_API_KEY"),
+        ("STREAMS_NONSENSE", None),
+    ],
+)
+def test_what_a_misspelt_variable_was_to_be(name: str, meant: str | None) -> None:
+    assert settings.meant_by(name) == meant
+
+
+def test_what_sasl_needs_is_told_beside_what_else_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "nonsense")
+    monkeypatch.setenv("STREAMS_PARTITIONS", "0")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    mechanism, password, partitions = caught.value.args
+    assert mechanism.startswith("KAFKA_SASL_MECHANISM: must be one of")
+    assert password.endswith("SASL_SSL needs KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD")
+    assert partitions.startswith("STREAMS_PARTITIONS: ")

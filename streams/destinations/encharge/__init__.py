@@ -14,6 +14,7 @@ from streams.destinations.encharge.status import classify
 from streams.destinations.encharge.subscriptions import compile_subscriptions
 from streams.errors import SettingsError
 from streams.events import Event
+from streams.routing.triggers import event_types
 
 __all__ = ["PRESETS", "Encharge"]
 
@@ -27,7 +28,7 @@ class Encharge:
     is no ``SettingsError``: it does what it does in Segment's runtime, event by event.
     """
 
-    __slots__ = ("_api", "_subscriptions")
+    __slots__ = ("_api", "_by_type", "_of_any_type", "_subscriptions")
 
     def __init__(
         self,
@@ -48,6 +49,17 @@ class Encharge:
             ingest_url=ingest_url,
         )
         self._subscriptions = compile_subscriptions(self._api, subscriptions, parity=parity)
+        # In Segment's runtime, a trigger can fail: nobody may pass over it.
+        limits = [None] * len(self._subscriptions) if parity else _types(subscriptions)
+        kinds = frozenset[str]().union(*(limit for limit in limits if limit is not None))
+        self._by_type = {kind: self._about(limits, kind) for kind in kinds}
+        self._of_any_type = self._about(limits, None)
+
+    def _about(
+        self, limits: Sequence[frozenset[str] | None], kind: str | None
+    ) -> tuple[Subscription, ...]:
+        pairs = zip(self._subscriptions, limits, strict=True)
+        return tuple(s for s, limit in pairs if limit is None or kind in limit)
 
     @property
     def name(self) -> str:
@@ -64,6 +76,12 @@ class Encharge:
         """In the order in which they fire."""
         return self._subscriptions
 
+    def candidates(self, kind: Any) -> Sequence[Subscription]:
+        """As :attr:`subscriptions`, without those that no event of the type ``kind`` matches."""
+        if type(kind) is not str:
+            return self._of_any_type
+        return self._by_type.get(kind, self._of_any_type)
+
     def delete(self, event: Event) -> Request:
         """The request that erases a person. Raises ``PayloadError`` without an id."""
         return deletion(self._api, event)
@@ -75,3 +93,7 @@ class Encharge:
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         """What an HTTP answer means."""
         return classify(status, content_type, body)
+
+
+def _types(definitions: Sequence[Mapping[str, Any]]) -> list[frozenset[str] | None]:
+    return [event_types(given["subscribe"]) for given in definitions if given.get("enabled", True)]

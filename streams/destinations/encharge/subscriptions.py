@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from streams.config import MAX_SUBSCRIPTIONS
 from streams.destinations.base import Request, Subscription
 from streams.destinations.encharge.actions import ACTIONS, Action
 from streams.destinations.encharge.api import Api
 from streams.errors import PayloadError, SettingsError
 from streams.events import Event
+from streams.faults import Faults, closest, suggestion
 from streams.mapping import compile_payload
+from streams.mapping.compiler import find_faults
 from streams.mapping.javascript import type_name
+from streams.mapping.whole import ROOT
 from streams.routing.triggers import compile_trigger
-
-MAX_SUBSCRIPTIONS: Final = 50
-"""Segment's limit for one destination ("Encharge (Actions) Destination")."""
 
 _KEYS: Final[Mapping[str, type]] = {
     "partnerAction": str,
@@ -23,6 +24,14 @@ _KEYS: Final[Mapping[str, type]] = {
     "enabled": bool,
     "subscribe": str,
     "mapping": dict,
+}
+
+_TYPES: Final[Mapping[type, str]] = {str: "a text", bool: "true or false", dict: "an object"}
+
+_REQUIRED: Final[Mapping[str, str]] = {
+    "partnerAction": f"one of {', '.join(ACTIONS)}",
+    "subscribe": 'when to act, such as type = "track"',
+    "mapping": "an object with the action's fields",
 }
 
 
@@ -53,6 +62,46 @@ def compile_subscriptions(
     return tuple(subscriptions)
 
 
+def check_subscription(definition: Mapping[str, Any], path: str) -> None:
+    """Raises ``SettingsError`` with everything that is wrong with one that a person wrote.
+
+    Unlike :func:`compile_subscriptions` it goes on after the first, looks at a disabled one as
+    well, and refuses what Segment's form would not let a person do: to map a field that there
+    is not, or to leave out a required one.
+    """
+    faults = Faults()
+    with faults:
+        _check_shape(definition, path)
+    name, trigger, mapping = map(definition.get, ("partnerAction", "subscribe", "mapping"))
+    action = ACTIONS.get(name) if isinstance(name, str) else None
+    if isinstance(name, str) and action is None:
+        faults.append(_unknown_action(name, path))
+    if isinstance(trigger, str):
+        with faults:
+            compile_trigger(trigger, path=f"{path}.subscribe")
+    if isinstance(mapping, Mapping):
+        faults += find_faults(mapping, path=f"{path}.mapping")
+        if action is not None:
+            faults += _field_faults(action, mapping, f"{path}.mapping")
+    faults.raise_any()
+
+
+def _field_faults(action: Action, mapping: Mapping[Any, Any], path: str) -> Iterator[str]:
+    if any(str(key).startswith(("@", ROOT)) for key in mapping):
+        return
+    unknown = [key for key in mapping if key not in action.fields]
+    for key in unknown:
+        yield f"{path}.{key}: {action.slug} has no such field; {suggestion(key, action.fields)}"
+    meant = {closest(key, action.fields) for key in unknown}
+    for name, field in action.fields.items():
+        if field.required and name not in mapping and name not in meant:
+            yield f"{path}: {name} ({field.label}) is required and not mapped; add {name}"
+
+
+def _unknown_action(name: str, path: str) -> str:
+    return f"{path}.partnerAction: there is no {name}; {suggestion(name, ACTIONS)}"
+
+
 def _as_segment_reads(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     """What counts of a definition in Segment's runtime (`destination-kit/index.ts`)."""
     trigger = definition.get("subscribe")
@@ -72,10 +121,7 @@ def _is_unknown(definition: Mapping[str, Any]) -> bool:
 def _compile(api: Api, definition: Mapping[str, Any], path: str, *, parity: bool) -> Subscription:
     action = ACTIONS.get(definition["partnerAction"])
     if action is None:
-        known = ", ".join(ACTIONS)
-        raise SettingsError(
-            f"{path}.partnerAction: there is no {definition['partnerAction']}, only {known}"
-        )
+        raise SettingsError(_unknown_action(definition["partnerAction"], path))
     matches = compile_trigger(definition["subscribe"], path=f"{path}.subscribe", parity=parity)
     build = _compile_build(api, action, definition["mapping"], f"{path}.mapping", parity=parity)
     if parity:
@@ -117,11 +163,14 @@ def _fail_in_build(
 def _check_shape(definition: Mapping[str, Any], path: str) -> None:
     if not isinstance(definition, Mapping):
         raise SettingsError(f"{path}: should be an object, not {type_name(definition)}")
+    faults = Faults()
     for key, value in definition.items():
         if key not in _KEYS:
-            raise SettingsError(f"{path}: there is no key {key}, only {', '.join(_KEYS)}")
-        if not isinstance(value, _KEYS[key]):
-            raise SettingsError(f"{path}.{key}: {type_name(value)} is the wrong type")
-    for key in ("partnerAction", "subscribe", "mapping"):
+            faults.append(f"{path}: there is no key {key}; {suggestion(key, _KEYS)}")
+        elif not isinstance(value, _KEYS[key]):
+            told = type_name(value)
+            faults.append(f"{path}.{key}: {told} is the wrong type; write {_TYPES[_KEYS[key]]}")
+    for key, hint in _REQUIRED.items():
         if key not in definition:
-            raise SettingsError(f"{path}: {key} is missing")
+            faults.append(f"{path}.{key}: is missing; write {hint}")
+    faults.raise_any()

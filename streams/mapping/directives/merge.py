@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from streams.faults import Faults
 from streams.mapping.checks import array, object_or_directive, one_of, options
 from streams.mapping.javascript import is_truthy, type_name, utf16_units
 from streams.mapping.paths import Resolver
@@ -20,8 +21,11 @@ _check_options: Final = options(
 
 def _check(value: Any, scope: Scope) -> None:
     _check_options(value, scope)
+    faults = Faults()
     for index, item in enumerate(value["objects"]):
-        object_or_directive(item, scope.at("objects").at(str(index)))
+        with faults:
+            object_or_directive(item, scope.at("objects").at(str(index)))
+    faults.raise_any()
 
 
 def _compile(value: Any, scope: Scope) -> Resolver:

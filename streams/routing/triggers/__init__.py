@@ -15,8 +15,9 @@ from streams.events import Event
 from streams.routing.triggers.conditions import compile_node
 from streams.routing.triggers.lexer import UnreadableError
 from streams.routing.triggers.parser import Condition, Group, parse
+from streams.routing.triggers.types import event_types
 
-__all__ = ["compile_trigger"]
+__all__ = ["compile_trigger", "event_types"]
 
 
 def compile_trigger(
@@ -33,10 +34,10 @@ def compile_trigger(
         parsed = parse(text)
     except UnreadableError as error:
         if not parity:
-            raise SettingsError(f"{path}: {error}: {text}") from None
+            raise SettingsError(*(f"{path}: {fault}" for fault in error.faults)) from None
         return _never
     if parsed.faults and not parity:
-        raise SettingsError(f"{path}: {parsed.faults[0]}: {text}")
+        raise SettingsError(*(f"{path}: {fault}" for fault in parsed.faults))
     types = _types(parsed.root)
     return _of_type(types) if types else compile_node(parsed.root)
 

@@ -29,6 +29,8 @@ def compile_node(node: Node) -> Matches:
         return _fail
     if isinstance(node, Group):
         return _compile_group(node)
+    if node.operator == "=" and not node.name:
+        return _compile_part(node.part, to_string(node.value))
     value_of = _compile_source(node)
     test = _TESTS.get(node.operator, _never)(node.value)
     return lambda event: test(value_of(event))
@@ -38,9 +40,21 @@ def _compile_group(group: Group) -> Matches:
     children = tuple(compile_node(child) for child in group.children)
     if len(children) == 1:
         return children[0]
-    if group.operator == "and":
-        return lambda event: all(child(event) for child in children)
-    return lambda event: any(child(event) for child in children)
+    # Loops: all() and any() take a generator, which costs as much as the conditions.
+    decisive = group.operator != "and"
+
+    def matches(event: Event) -> bool:
+        for child in children:
+            if child(event) is decisive:
+                return decisive
+        return not decisive
+
+    return matches
+
+
+def _compile_part(part: str, text: str) -> Matches:
+    """The commonest condition, about the type or the name of an event: one call."""
+    return lambda event: bool(event.get(part) == text)
 
 
 def _compile_source(condition: Condition) -> Resolver:

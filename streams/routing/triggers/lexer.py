@@ -29,14 +29,22 @@ class Kind(Enum):
 
 
 class Token(NamedTuple):
-    """``value`` is the text; a string keeps its quotes."""
+    """``value`` is the text; a string keeps its quotes. ``at`` counts characters from 1."""
 
     kind: Kind
     value: str
+    at: int = 0
 
 
 class UnreadableError(ValueError):
-    """The text is no trigger."""
+    """The text is no trigger, because of what stands at its character ``at``.
+
+    That is the last one of ``faults``.
+    """
+
+    def __init__(self, at: int, text: str) -> None:
+        super().__init__(text)
+        self.faults = [f"character {at}: {text}"]
 
 
 END: Final = Token(Kind.END, "eos")
@@ -59,6 +67,7 @@ _SINGLE: Final = {
     "]": Kind.OTHER,
     ",": Kind.OTHER,
 }
+_MEANT: Final = {"&": "and", "|": "or", "\u201c": '"', "\u201d": '"', "\u201e": '"', ";": "and"}
 _KEYWORDS: Final = {
     "and": Kind.CONDITIONAL,
     "or": Kind.CONDITIONAL,
@@ -80,8 +89,9 @@ class _Lexer:
         tokens = []
         while char := self._next():
             if char not in _BLANKS:
-                tokens.append(self._token(char))
-        return [*tokens, END]
+                at = self._position
+                tokens.append(self._token(char)._replace(at=at))
+        return [*tokens, END._replace(at=self._position + 1)]
 
     def _token(self, char: str) -> Token:
         if char in _SINGLE:
@@ -94,7 +104,8 @@ class _Lexer:
             return self._number(char)
         if char in "\"'":
             return self._string(char)
-        raise UnreadableError(f"{char} means nothing here")
+        meant = f"write {_MEANT[char]}" if char in _MEANT else "put texts in double quotes"
+        raise UnreadableError(self._position, f"{char} means nothing here; {meant}")
 
     def _less_or_more(self, char: str) -> Token:
         return Token(Kind.OPERATOR, char + ("=" if self._accept("=") else ""))
@@ -105,7 +116,10 @@ class _Lexer:
             return Token(Kind.OPERATOR, "!")
         if self._accept("="):
             return Token(Kind.OPERATOR, "!=")
-        raise UnreadableError("! should be followed by a condition, or by = and a blank")
+        raise UnreadableError(
+            self._position,
+            '! should be followed by contains() or match(), or by = and a blank; write != "..."',
+        )
 
     def _keyword(self, char: str) -> Token | None:
         for word, kind in _KEYWORDS.items():
@@ -119,13 +133,18 @@ class _Lexer:
             if char == "\\":
                 char = self._next()
                 if not char:
-                    raise UnreadableError("the text ends after a backslash")
+                    raise UnreadableError(
+                        self._position, "the trigger ends after a backslash; leave it out"
+                    )
             name += char
             if self._peek() not in _IN_IDENT:
                 break
             char = self._next()
         if self._peek() not in _AFTER_IDENT:
-            raise UnreadableError(f"{self._peek()} may not follow {name}")
+            raise UnreadableError(
+                self._position + 1,
+                f"{self._peek()} may not follow {name}; put a blank between them",
+            )
         return Token(Kind.IDENT, name)
 
     def _number(self, number: str) -> Token:
@@ -136,16 +155,18 @@ class _Lexer:
             if following == ".":
                 points += 1
                 if points > 1 or self._peek() in _TERMINATORS:
-                    raise UnreadableError(f"{number} is no number")
+                    raise UnreadableError(
+                        self._position, f"{number} is no number; write one such as 9.5, or a text"
+                    )
             following = self._peek()
         return Token(Kind.NUMBER, number)
 
     def _string(self, quote: str) -> Token:
-        text = ""
+        text, at = "", self._position
         while self._peek() != quote:
             char = self._next()
             if not char:
-                raise UnreadableError("a string has no end")
+                raise UnreadableError(at, f"{quote}{text} has no end; write {quote} behind it")
             text += char
         self._accept(quote)
         return Token(Kind.STRING, f"{quote}{text}{quote}")

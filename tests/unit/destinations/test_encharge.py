@@ -127,7 +127,7 @@ def test_bad_subscriptions(change: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize("key", ["partnerAction", "subscribe", "mapping"])
 def test_what_a_subscription_needs(key: str) -> None:
     definition = {name: value for name, value in TAG.items() if name != key}
-    with pytest.raises(SettingsError, match=rf"subscriptions\[0\]: {key} is missing"):
+    with pytest.raises(SettingsError, match=rf"subscriptions\[0\]\.{key}: is missing"):
         Encharge(api_key="k", subscriptions=[definition])
 
 

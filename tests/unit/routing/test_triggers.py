@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -174,6 +175,58 @@ def test_what_segment_reads_in_part_is_refused(text: str) -> None:
     compile_trigger(text, parity=True)
     with pytest.raises(SettingsError, match=r"^at: .+: "):
         compile_trigger(text, path="at")
+
+
+TOLD = [
+    (
+        "type = 'track'",
+        ["character 8: 'track' keeps its quotes, which are part .*; write \"track\""],
+    ),
+    ("type = track", ['character 8: track after type = is no value; write .* \\("track"\\)']),
+    ("type = ", ["character 8: the end after type = is no value; write a text"]),
+    ("(type = )", ["character 9: the end after type = is no value"]),
+    ('type == "x"', ["character 7: = after type = is no value", 'character 9: "x" is passed over']),
+    ('type and "x"', ["character 6: and after type is no operator; write = != < <= > or >="]),
+    ('typo = "x"', ["character 1: there is no condition in it; typo .* did you mean type\\?"]),
+    (
+        'type = "x" and evnt = "y" and propertis.plan = "z"',
+        [
+            'character 16: evnt is passed over, and = "y" after it; did you mean event\\?',
+            'character 31: propertis.plan .* = "z" after it; did you mean properties.plan\\?',
+        ],
+    ),
+    (
+        'type = "a" and event = "b" or event = "c"',
+        ["character 28: or after and, and the last one counts for all of them; write brackets"],
+    ),
+    ('type = "a" and ()', ["character 16: there is no condition in brackets; leave them out"]),
+    ('type = "a" and (event = "b"', ["character 16: a bracket is not closed; write \\) behind it"]),
+    ('type = "track', ['character 8: "track has no end; write " behind it']),
+    ("type = \u201ctrack\u201d", ['character 8: . means nothing here; write "']),
+    ('type = "a" && event = "b"', ["character 12: & means nothing here; write and"]),
+    ('!(type = "a")', ["character 1: ! is passed over, .* only; write != instead"]),
+    (
+        "type = 'a' and event",
+        ["character 8: 'a' keeps its quotes", "character 16: event has no value"],
+    ),
+    (
+        "contains(event, 5)",
+        ["character 1: contains\\(\\) takes .*, not event and 5; write contains"],
+    ),
+    (
+        'type = "track" and contains(type, "x")',
+        ["character 29: type is nothing that .* can look at; write event, name, userId,"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), TOLD, ids=[text for text, _ in TOLD])
+def test_all_that_is_wrong_is_told_with_where_and_what_to_write(text: str, told: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        compile_trigger(text, path="at")
+    assert len(caught.value.args) == len(told), caught.value.args
+    for fault, pattern in zip(caught.value.args, told, strict=True):
+        assert re.match(f"at: {pattern}", fault), fault
 
 
 def test_empty_brackets_fail_if_it_comes_to_them() -> None:

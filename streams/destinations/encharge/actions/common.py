@@ -25,6 +25,7 @@ def _part_of_context(name: str, properties: dict[str, str]) -> Field:
     return Field(
         label=name.capitalize(),
         type="object",
+        within="context",
         properties={key: Field(label=label, type="string") for key, label in properties.items()},
         default={key: path(f"context.{name}.{key}") for key in properties},
     )
@@ -48,11 +49,15 @@ PERSON_EVENT_FIELDS: Final = {
     "email": EMAIL,
     "segmentAnonymousId": ANONYMOUS_ID,
     "userId": USER_ID,
-    "groupId": Field(label="Group ID", type="string", default=path("context.groupId")),
+    "groupId": Field(
+        label="Group ID", type="string", within="context", default=path("context.groupId")
+    ),
     "timestamp": TIMESTAMP,
     "messageId": MESSAGE_ID,
-    "ip": Field(label="IP Address", type="string", default=path("context.ip")),
-    "userAgent": Field(label="User Agent", type="string", default=path("context.userAgent")),
+    "ip": Field(label="IP Address", type="string", within="context", default=path("context.ip")),
+    "userAgent": Field(
+        label="User Agent", type="string", within="context", default=path("context.userAgent")
+    ),
     "campaign": _part_of_context(
         "campaign",
         {
@@ -79,9 +84,6 @@ PERSON_EVENT_FIELDS: Final = {
 }
 """The fields that identify, track and page have in common."""
 
-_CONTEXT: Final = ("ip", "userAgent", "campaign", "page", "location", "groupId")
-_IDS: Final = ("email", "userId", "segmentAnonymousId")
-
 
 def person_event(payload: Payload, *, traits: str) -> dict[str, Any]:
     """The body of an event about a person, whose traits are under ``traits`` in the payload.
@@ -89,17 +91,15 @@ def person_event(payload: Payload, *, traits: str) -> dict[str, Any]:
     The ids are on the body and on ``user``, where a trait of the same name replaces them. The
     payload becomes the body.
     """
-    # Plain loops: this runs for nearly every event, and comprehensions take twice as long.
-    context: dict[str, Any] = {}
-    for name in _CONTEXT:
-        if name in payload:
-            context[name] = payload.pop(name)
+    # One by one: this runs for nearly every event, and a loop takes twice as long.
     user: dict[str, Any] = {}
-    for name in _IDS:
-        if name in payload:
-            user[name] = payload[name]
+    if "email" in payload:
+        user["email"] = payload["email"]
+    if "userId" in payload:
+        user["userId"] = payload["userId"]
+    if "segmentAnonymousId" in payload:
+        user["segmentAnonymousId"] = payload["segmentAnonymousId"]
     if traits in payload:
         user.update(payload[traits])
-    payload["context"] = context
     payload["user"] = user
     return payload
