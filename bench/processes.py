@@ -23,7 +23,7 @@ CONCURRENCY: Final = 64
 START_SECONDS: Final = 60.0
 RUN_SECONDS: Final = 150.0
 """The longest that a contestant may take in one round; a usual one takes ten seconds."""
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.2
 
 _OURS: Final = ("STREAMS_", "ENCHARGE_", "KAFKA_")
 _OUTCOME: Final = re.compile(

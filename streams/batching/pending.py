@@ -29,6 +29,11 @@ class Progress:
         self.is_abandoned = is_abandoned
         self.confirmations: list[Awaitable[object]] = []
 
+    def expect(self, count: int) -> None:
+        """Note that ``count`` more events need an outcome. To be called before any has one."""
+        self.total += count
+        self.remaining += count
+
     def finish(self, count: int = 1) -> None:
         """Note that ``count`` more events have their outcome, durably."""
         self.remaining -= count

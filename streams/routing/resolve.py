@@ -9,9 +9,9 @@ streams. When those have mapped them, the chunk's events go on in their original
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 import structlog
@@ -42,20 +42,6 @@ ITEM_BITS: Final = 20
 
 STAGE: Final = "resolve"
 DELETE: Final = "delete"
-
-
-class Item(NamedTuple):
-    """One item of a stage record, unpacked."""
-
-    is_note: bool
-    lane: str
-    source: tuple[str, int]
-    """Topic and partition of the source record."""
-    offset: int
-    """Of the source record."""
-    produced_at: float
-    position: int
-    raw: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -139,29 +125,29 @@ class Resolve:
         if chunk.abandoned:
             return
         partition = chunk.partition
-        items, unreadable = _unpack(chunk)
-        events = sum(1 for item in items if not item[0])
         progress = Progress(
-            events + len(unreadable),
+            0,
             on_done=lambda: self._done(chunk, progress),
             is_abandoned=lambda: chunk.abandoned,
         )
+        items, unreadable = _read(chunk, progress)
+        pending = [item for _, item in items if isinstance(item, Pending)]
+        progress.expect(len(pending) + len(unreadable))
         self._progress.add(progress)
-        self._loaded(partition, events)
-        found = [_read(item, partition, progress) for item in items]
-        seen = self._seen.held(partition, [p.digest for p in found if isinstance(p, Pending)])
+        self._loaded(partition, len(pending))
         identities = self._identities_of(chunk)
+        seen = self._seen.held(partition, [event.digest for event in pending])
         batch = Batch(partition, identities, seen)
-        for item, pending in zip(items, found, strict=True):
-            if isinstance(pending, Pending):
-                self._route(pending, item.position, batch)
-            elif pending is not None:
-                identities.learn_broadcast(pending, item.position)
+        for position, item in items:
+            if isinstance(item, Pending):
+                self._route(item, position, batch)
+            else:
+                identities.learn_broadcast(item, position)
         if writes := identities.take_writes():
             progress.confirmations.append(self._identities.write(partition, writes))
         if unreadable:
             self._tasks.start(self._bury(unreadable, progress))
-        elif not events:
+        elif not pending:
             progress.finish(0)
         await self._hand_on(batch)
 
@@ -289,13 +275,16 @@ class Resolve:
         self._batches.clear()
 
 
-def _unpack(chunk: Chunk) -> tuple[list[Item], list[DeadLetter]]:
-    items: list[Item] = []
+def _read(
+    chunk: Chunk, progress: Progress
+) -> tuple[list[tuple[int, Pending | Event]], list[DeadLetter]]:
+    """The events of a chunk with their positions; those of notes are bare."""
+    items: list[tuple[int, Pending | Event]] = []
     unreadable: list[DeadLetter] = []
     for record in chunk.records:
         try:
             # All of a record or nothing: what is buried must not go on as well.
-            items.extend(list(_items(record)))
+            items.extend(_read_record(record, progress))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             unreadable.append(
                 DeadLetter(
@@ -312,56 +301,51 @@ def _unpack(chunk: Chunk) -> tuple[list[Item], list[DeadLetter]]:
     return items, unreadable
 
 
-def _items(record: Any) -> Iterator[Item]:
+def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | Event]]:
     headers = dict(record.headers)
     source = headers[TOPIC_HEADER].decode(), int(headers[PARTITION_HEADER])
-    position = record.offset << ITEM_BITS
+    topic, source_partition = source
+    partition, position = record.partition, record.offset << ITEM_BITS
+    items: list[tuple[int, Pending | Event]] = []
     for (kind, lane, offset, timestamp), raw in packed.unpack(record.value):
-        yield Item(kind == NOTE, lane, source, offset, timestamp / 1000, position, raw)
+        error = None
+        try:
+            event = orjson.loads(raw)
+            normalise(event, topic, source_partition, offset, timestamp / 1000)
+        except Exception as failure:
+            if kind == NOTE:
+                # Where it is an event it has its outcome.
+                position += 1
+                continue
+            error = _explain(raw, Origin(topic, source_partition, offset), failure)
+            event = {"type": "invalid", "messageId": f"{topic}-{source_partition}-{offset}"}
+        if kind != NOTE:
+            event = Pending(
+                event,
+                raw,
+                source,
+                offset,
+                lane,
+                partition,
+                digest(event["messageId"]),
+                timestamp / 1000,
+                progress,
+                event["type"],
+                [],
+                error,
+            )
+        items.append((position, event))
         position += 1
+    return items
 
 
-def _read(item: Item, partition: int, progress: Progress) -> Pending | Event | None:
-    """An item as what it is: an event to settle, or a note's event; None for a note of ours
-    that cannot be read.
-    """
-    is_note, lane, source, offset, produced_at, _, raw = item
-    error = None
+def _explain(raw: bytes, origin: Origin, failure: Exception) -> EventError:
     try:
-        event: Event = orjson.loads(raw)
-        normalise(event, source[0], source[1], offset, produced_at)
-    except Exception as failure:
-        if is_note:
-            return None
-        error = _unreadable(item, failure)
-        event = {"type": "invalid", "messageId": f"{source[0]}-{source[1]}-{offset}"}
-    if is_note:
-        return event
-    return Pending(
-        event,
-        raw,
-        source,
-        offset,
-        lane,
-        partition,
-        digest(event["messageId"]),
-        produced_at,
-        progress,
-        event["type"],
-        [],
-        error,
-    )
-
-
-def _unreadable(item: Item, failure: Exception) -> EventError:
-    try:
-        decode(item.raw, max_bytes=len(item.raw))
+        decode(raw, max_bytes=len(raw))
     except InvalidEvent as error:
         # What ingest skips (streams.source.head) may still be no JSON.
         return error
     # Ingest has validated it, so this is a mistake of ours: the event's end, not the
     # partition's.
-    log.error(
-        "event cannot be read", origin=str(Origin(*item.source, item.offset)), exc_info=failure
-    )
+    log.error("event cannot be read", origin=str(origin), exc_info=failure)
     return EventError("internal-error", f"{type(failure).__name__}: {failure}")
