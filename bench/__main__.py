@@ -20,6 +20,7 @@ from typing import Final
 from rich.console import Console
 
 from bench import broker as brokers
+from bench import quix
 from bench.broker import PARTITIONS, Broker
 from bench.processes import CONCURRENCY, KEY, ContestError, reset, run_module, run_worker, stand_in
 from bench.result import Result
@@ -39,6 +40,7 @@ HTTP_SHARE: Final = 16
 CONTESTANTS: Final = {
     "raw": "aiokafka getmany + orjson",
     "faust": "stock Faust, no-op agent",
+    "quix": "Quix Streams, no-op",
     "pipeline": "streams worker, dry run",
     "http": "streams worker, calls",
     "posts": "its calls, nothing else",
@@ -62,6 +64,7 @@ class Contest:
         turns: dict[str, Callable[[str, Path], Awaitable[Result]]] = {
             "raw": self._raw,
             "faust": self._faust,
+            "quix": self._quix,
             "pipeline": self._pipeline,
             "http": self._http,
             "posts": self._posts,
@@ -76,6 +79,10 @@ class Contest:
         share = max(self.events // FAUST_SHARE, 1)
         arguments = [self.broker.bootstrap, TOPIC, group, str(share), str(directory)]
         return await run_module("faust_noop", arguments, directory)
+
+    async def _quix(self, group: str, directory: Path) -> Result:
+        arguments = [self.broker.bootstrap, TOPIC, group, str(self.events), str(directory)]
+        return await run_module("quix_noop", arguments, directory, await quix.interpreter())
 
     async def _pipeline(self, group: str, directory: Path) -> Result:
         settings = {"STREAMS_SOURCE_TOPIC": TOPIC, "STREAMS_DRY_RUN": "true"}

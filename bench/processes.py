@@ -23,7 +23,7 @@ CONCURRENCY: Final = 64
 START_SECONDS: Final = 60.0
 RUN_SECONDS: Final = 150.0
 """The longest that a contestant may take in one round; a usual one takes ten seconds."""
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.2
 
 _OURS: Final = ("STREAMS_", "ENCHARGE_", "KAFKA_")
 _OUTCOME: Final = re.compile(
@@ -40,13 +40,16 @@ class ContestError(Exception):
 
 @asynccontextmanager
 async def process(
-    arguments: list[str], log: Path, environment: Mapping[str, str] | None = None
+    arguments: list[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run ``python ARGUMENTS``; it is gone at the end of the block, however that ends."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
     with log.open("ab") as errors:
         started = await asyncio.create_subprocess_exec(
-            *tied_to_parent([sys.executable, *arguments]),
+            *tied_to_parent([python, *arguments]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -61,10 +64,12 @@ async def process(
         await started.wait()
 
 
-async def run_module(name: str, arguments: list[str], directory: Path) -> Result:
+async def run_module(
+    name: str, arguments: list[str], directory: Path, python: str = sys.executable
+) -> Result:
     """Run a contestant that counts for itself, and take its report."""
     log = directory / f"{name}.log"
-    async with process(["-m", f"bench.{name}", *arguments], log) as child:
+    async with process(["-m", f"bench.{name}", *arguments], log, python=python) as child:
         assert child.stdout is not None
         try:
             async with asyncio.timeout(RUN_SECONDS):

@@ -16,6 +16,7 @@ RATIOS: Final = (
     ("pipeline", "raw", "the pipeline without calls, of the client alone"),
     ("faust", "raw", "stock Faust, of the client alone"),
     ("pipeline", "faust", "the pipeline without calls, of stock Faust"),
+    ("pipeline", "quix", "the pipeline without calls, of Quix Streams"),
     ("http", "posts", "the pipeline with calls, of its calls alone"),
 )
 

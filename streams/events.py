@@ -6,15 +6,13 @@ spelling: mappings address it by path, so its shape is part of the public surfac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Event: TypeAlias = dict[str, Any]
 """A Segment event (`spec/common.md` of segmentio/segment-docs), after :mod:`streams.source`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where an event was read: the coordinates a person needs to find it again."""
 
     topic: str

@@ -11,7 +11,7 @@ import structlog
 
 from streams.destinations.base import Destination, Request
 from streams.errors import EventError, InvalidEvent, PayloadError, SettingsError
-from streams.events import Event, Origin
+from streams.events import Event
 from streams.identity.rules import Identities
 from streams.source.decode import decode
 from streams.source.normalise import normalise
@@ -80,9 +80,8 @@ class Explainer:
         except InvalidEvent:
             # It teaches nothing and belongs to nobody; what it maps to is still told.
             return
-        normalise(event, Origin("stdin", 0, position), 0.0)
-        identities.learn(event, position)
-        identities.enrich(event, position)
+        normalise(event, "stdin", 0, position, 0.0)
+        identities.resolve(event, position)
 
 
 def _requests(

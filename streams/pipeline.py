@@ -196,8 +196,8 @@ class Pipeline:
             on_misconfigured=on_misconfigured,
         )
 
-    def _settled(self, event: Pending) -> None:
-        self._resolve.settled(event)
+    def _settled(self, events: Sequence[Pending]) -> None:
+        self._resolve.settled(events)
 
     # -- backpressure
 

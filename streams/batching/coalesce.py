@@ -40,5 +40,5 @@ def _merge_into(earlier: Pending, later: Pending, merge: Merge) -> bool:
         return False
     later.merged = [*earlier.merged, earlier]
     later.merged_request = both
-    earlier.merged, earlier.merged_request = [], None
+    earlier.merged, earlier.merged_request = (), None
     return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from streams.destinations.base import Request
 from streams.errors import EventError
@@ -29,6 +29,11 @@ class Progress:
         self.is_abandoned = is_abandoned
         self.confirmations: list[Awaitable[object]] = []
 
+    def expect(self, count: int) -> None:
+        """Note that ``count`` more events need an outcome. To be called before any has one."""
+        self.total += count
+        self.remaining += count
+
     def finish(self, count: int = 1) -> None:
         """Note that ``count`` more events have their outcome, durably."""
         self.remaining -= count
@@ -46,7 +51,10 @@ class Pending:
 
     event: Event
     raw: bytes
-    origin: Origin
+    source: tuple[str, int]
+    """Topic and partition of the source record ..."""
+    offset: int
+    """... and its offset: see ``origin``."""
     lane: str
     """The person's key: what shares it is delivered in order."""
     partition: int
@@ -58,9 +66,25 @@ class Pending:
     progress: Progress
     action: str
     """The per-action stream it took (the first, where several subscriptions fire)."""
-    requests: list[Request | None] = field(default_factory=list)
+    requests: list[Request | None]
     """One for each subscription that fires, in the order in which they do."""
     error: EventError | None = None
-    merged: list[Pending] = field(default_factory=list)
+    merged: Sequence[Pending] = ()
     """Earlier events of the same person whose calls this one's stands for."""
     merged_request: Request | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where it was read."""
+        return Origin(*self.source, self.offset)
+
+
+def by_partition(events: Sequence[Pending]) -> dict[int, Sequence[Pending]]:
+    """Events grouped by their partition, in order. Nearly always there is only one."""
+    first = events[0].partition
+    if all(event.partition == first for event in events):
+        return {first: events}
+    groups: dict[int, list[Pending]] = {}
+    for event in events:
+        groups.setdefault(event.partition, []).append(event)
+    return dict(groups)

@@ -55,11 +55,13 @@ class DryRun:
 
     def take(self, events: Iterable[Pending]) -> None:
         """See :class:`Deliverer`."""
+        delivered = []
         for event in events:
             if event.error is not None:
                 self._settlement.rejected(event, event.error, stage=STAGE)
             else:
-                self._settlement.delivered(event)
+                delivered.append(event)
+        self._settlement.delivered(*delivered)
 
     def abandon(self) -> None:
         """See :class:`Deliverer`."""
@@ -227,7 +229,7 @@ class LaneDeliverer:
             # One of several merged events is at fault: find it by calling for each alone.
             lane.waiting.popleft()
             lane.waiting.extendleft(reversed([*event.merged, event]))
-            event.merged, event.merged_request = [], None
+            event.merged, event.merged_request = (), None
             lane.next_request = lane.attempts = 0
             self._ready.put_nowait(lane)
             return

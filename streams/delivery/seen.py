@@ -39,11 +39,15 @@ class SeenTable(ChunkTable):
         super().__init__(app, **options)
         self._horizon = horizon_seconds
 
-    def holds(self, partition: int, digest: bytes) -> bool:
-        """Whether an event was delivered within the horizon."""
-        delivered_at = self.get(partition, digest)
+    def held(self, partition: int, digests: Sequence[bytes]) -> set[bytes]:
+        """Those of some events that were delivered within the horizon."""
+        oldest = _now() - self._horizon
         # Stores let go of old rows in their own time.
-        return delivered_at is not None and _now() - _seconds(delivered_at) < self._horizon
+        return {
+            digest
+            for digest, delivered_at in zip(digests, self.get_many(partition, digests), strict=True)
+            if delivered_at is not None and _seconds(delivered_at) > oldest
+        }
 
     def remember(self, partition: int, digests: Sequence[bytes]) -> Awaitable[None]:
         """Note delivered events. The result is done when that is durable."""

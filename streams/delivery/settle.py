@@ -8,7 +8,7 @@ closer to its acknowledgement (guarantees G1 and G4).
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from streams.batching.pending import Pending
@@ -23,14 +23,14 @@ REMEMBER_AFTER_SECONDS = 0.05
 
 Remember = Callable[[int, Sequence[bytes]], Awaitable[None]]
 Bury = Callable[[DeadLetter], Awaitable[None]]
-Settled = Callable[[Pending], None]
+Settled = Callable[[Sequence[Pending]], None]
 
 
 class Settlement:
     """Brings events to their outcome.
 
     ``remember(partition, digests)`` and ``bury(dead_letter)`` are done when the broker
-    has confirmed; ``settled`` is told of every event that needs no more attention.
+    has confirmed; ``settled`` is told of the events that need no more attention.
     """
 
     def __init__(
@@ -47,22 +47,23 @@ class Settlement:
         self._settled = settled
         self._metrics = metrics
         self._tasks = tasks
-        self._delivered: dict[int, list[tuple[Pending, Outcome]]] = defaultdict(list)
+        self._delivered: dict[int, list[Pending]] = {}
 
-    def delivered(self, event: Pending) -> None:
-        """The destination acknowledged an event, and with it those merged into it."""
-        collected = self._delivered[event.partition]
-        if not collected:
-            asyncio.get_running_loop().call_later(
-                REMEMBER_AFTER_SECONDS, self._write, event.partition
-            )
-        self._metrics.latency(event.produced_at)
-        collected.extend((merged, Outcome.COALESCED) for merged in event.merged)
-        collected.append((event, Outcome.DELIVERED))
+    def delivered(self, *events: Pending) -> None:
+        """The destination acknowledged events, and with them those merged into them."""
+        self._metrics.latencies(event.produced_at for event in events)
+        for event in events:
+            collected = self._delivered.get(event.partition)
+            if collected is None:
+                collected = self._delivered[event.partition] = []
+                asyncio.get_running_loop().call_later(
+                    REMEMBER_AFTER_SECONDS, self._write, event.partition
+                )
+            collected.append(event)
 
     def without_call(self, event: Pending, outcome: Outcome, reason: str = "") -> None:
         """An event needs no call: it is filtered, or a duplicate."""
-        self._finish(event, outcome, reason)
+        self._finish([event], outcome, reason)
 
     def rejected(
         self, event: Pending, error: EventError, *, stage: str, status: int = 0, attempts: int = 0
@@ -88,32 +89,34 @@ class Settlement:
 
     async def _bury_and_finish(self, event: Pending, letter: DeadLetter) -> None:
         await self._bury(letter)
-        self._finish(event, Outcome.DEAD_LETTERED, letter.reason)
+        self._finish([event], Outcome.DEAD_LETTERED, letter.reason)
 
     def _write(self, partition: int) -> None:
         events = self._delivered.pop(partition, [])
         if events:
             self._tasks.start(self._remember_and_finish(partition, events))
 
-    async def _remember_and_finish(
-        self, partition: int, events: list[tuple[Pending, Outcome]]
-    ) -> None:
+    async def _remember_and_finish(self, partition: int, events: list[Pending]) -> None:
+        merged = [earlier for event in events for earlier in event.merged]
         # Whoever reads a remembered event again skips it, and what it taught: so that
         # must be durable first.
-        for progress in {id(event.progress): event.progress for event, _ in events}.values():
+        for progress in {event.progress for event in (*events, *merged)}:
             for confirmation in progress.confirmations:
                 await confirmation
-        await self._remember(partition, [event.digest for event, _ in events])
-        for event, outcome in events:
-            self._finish(event, outcome)
+        await self._remember(partition, [event.digest for event in (*merged, *events)])
+        self._finish(merged, Outcome.COALESCED)
+        self._finish(events, Outcome.DELIVERED)
 
-    def _finish(self, event: Pending, outcome: Outcome, reason: str = "") -> None:
-        if event.progress.is_abandoned():
-            # The next owner of its partition reads it again, and counts it.
+    def _finish(self, events: Sequence[Pending], outcome: Outcome, reason: str = "") -> None:
+        # The next owner of an abandoned chunk's partition reads it again, and counts it.
+        events = [event for event in events if not event.progress.is_abandoned()]
+        if not events:
             return
-        self._metrics.outcome(outcome, event.action, reason)
-        self._settled(event)
-        event.progress.finish()
+        for action, count in Counter([event.action for event in events]).items():
+            self._metrics.outcome(outcome, action, reason, count)
+        self._settled(events)
+        for progress, count in Counter([event.progress for event in events]).items():
+            progress.finish(count)
 
     def flush_all(self) -> None:
         """Write what was collected now: a stop or a rebalance is near."""

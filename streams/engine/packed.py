@@ -25,19 +25,22 @@ def pack(headers: Sequence[Header], payloads: Sequence[bytes]) -> bytes:
     return b"".join((orjson.dumps(head), b"\n", *payloads))
 
 
-def unpack(value: bytes) -> Iterator[tuple[list[Any], bytes]]:
+def unpack(value: bytes) -> list[tuple[list[Any], bytes]]:
     """The (header, payload) pairs of a packed value, in order.
 
-    Raises ``ValueError`` when the value was not made by :func:`pack`.
+    Raises ``ValueError``, or what follows from reading something else as a list of lists,
+    when the value was not made by :func:`pack`.
     """
     end = value.index(b"\n")
     start = end + 1
+    items: list[tuple[list[Any], bytes]] = []
     for header in orjson.loads(value[:end]):
-        length = header.pop()
-        yield header, value[start : start + length]
-        start += length
+        end = start + header.pop()
+        items.append((header, value[start:end]))
+        start = end
     if start != len(value):
         raise ValueError(f"packed record: {len(value) - start} bytes left over")
+    return items
 
 
 def split(

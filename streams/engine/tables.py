@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faust.stores.base import Store as FaustStore
@@ -66,6 +66,17 @@ class ChunkTable(Collection):  # type: ignore[misc]
             return pending[0]
         stored: bytes | None = self.data.partition(partition).get(key)
         return stored
+
+    def get_many(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """:meth:`get` for several keys at once."""
+        values: list[bytes | None] = self.data.partition(partition).get_many(keys)
+        pending = self._pending[partition]
+        if pending:
+            return [
+                pending[key][0] if key in pending else value
+                for key, value in zip(keys, values, strict=True)
+            ]
+        return values
 
     def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
         """:meth:`get` for one partition, with the look-ups that do not change done once."""

@@ -35,35 +35,67 @@ _DEVICE = b"d:"
 _ALIAS = b"a:"
 _NAMED = b"u:"
 _NOTHING = b""
+_NO_ROW: Row = []
+_NOBODY: list[Any] = [-1, None, None, None]
 
 BROADCAST = frozenset({"alias", "delete"})
 """Types of events that are about an id wherever it occurs, so that every partition learns them."""
 
 
+CACHED_IDS = 8192
+"""Rows of each kind that are kept ready, twice: those in use, and those that were before."""
+
+
 class Identities:
-    """The identities of one partition, for the length of one chunk.
+    """The identities of one partition, for as long as a worker holds it.
 
     Reads rows through ``read`` and their keys through ``scan``, and collects what changed
-    in ``writes`` (None deletes a row); whoever owns the tables stores those before the
-    chunk's events are settled. ``horizon`` is the position up to which events are
-    committed: history before it is not needed again.
+    until :meth:`take_writes`; whoever owns the tables stores that before the events that
+    taught it are settled. Nobody else writes these rows, so those in use are kept parsed.
     """
 
-    def __init__(self, read: Read, scan: Scan, horizon: int = -1) -> None:
-        self.writes: dict[bytes, bytes | None] = {}
+    def __init__(self, read: Read, scan: Scan, *, cached: int = CACHED_IDS) -> None:
+        self.horizon = -1
+        """Position up to which events are committed: history before it is not needed again."""
         self._read = read
         self._scan = scan
-        self._horizon = horizon
-        self._rows: dict[bytes, Row] = {}
+        self._writes: dict[bytes, bytes | None] = {}
+        self._devices = _Rows(_DEVICE, self._stored, cached)
+        self._aliases = _Rows(_ALIAS, self._stored, cached)
 
-    # -- learning
+    def take_writes(self) -> dict[bytes, bytes | None]:
+        """What changed since the last call, to be stored. None deletes a row."""
+        writes, self._writes = self._writes, {}
+        return writes
 
-    def learn(self, event: Event, position: int) -> None:
-        """Note everything that an event of this partition's people says."""
+    def resolve(self, event: Event, position: int) -> None:
+        """Learn what an event says, and put into it, in place, what is known of its person.
+
+        A userId and an email are added where the event has none; a userId that was
+        replaced by an alias is followed to the one that replaced it. Nothing else of what
+        the event says is changed. Aliases and deletions speak about ids and stay as they are.
+
+        Every event with both ids ties them; an email counts from an identify's traits or
+        any event's ``context.traits`` (a group's traits are the group's).
+        """
         if event["type"] in BROADCAST:
             self.learn_broadcast(event, position)
-        if event["type"] != "delete":
-            self._learn_device(event, position)
+            if event["type"] == "alias" and event.get("anonymousId") is not None:
+                self._login(event, position)
+            return
+        said = event.get("userId")
+        if event.get("anonymousId") is None:
+            user = said
+        else:
+            user, email = self._login(event, position)
+            if email is not None and said is None:
+                _add_email(event, email)
+        if user is not None:
+            current = self.follow(user, position)
+            if current is not said:
+                event["userId"] = current
+
+    # -- learning
 
     def learn_broadcast(self, event: Event, position: int) -> None:
         """Note what an event says about ids wherever they occur, in this partition too."""
@@ -72,27 +104,22 @@ class Identities:
         elif event["type"] == "delete":
             self._forget(event, position)
 
-    def _learn_device(self, event: Event, position: int) -> None:
-        """Note what an event says about its device: who is logged in, and their email.
+    def _login(self, event: Event, position: int) -> tuple[str | None, str | None]:
+        """Note who an event says is logged in on its device.
 
-        Every event with both ids ties them; an email counts from an identify's traits or
-        any event's ``context.traits`` (a group's traits are the group's).
+        Gives who is logged in then, and their email if the event itself states none.
         """
-        device = event.get("anonymousId")
-        if device is None:
-            return
-        user = event.get("userId")
-        email = event_email(event)
-        if user is None and email is None:
-            return
-        key = _DEVICE + device.encode()
+        device = event["anonymousId"]
         known_user, known_email = self._holder(device, position)
+        user, stated = event.get("userId"), event_email(event)
         if user is None:
             user = known_user
-        if email is None and self._is_same(user, known_user, position):
+        email = stated
+        if email is None and known_email is not None and self._is_same(user, known_user, position):
             email = known_email
-        if (user, email) != (known_user, known_email):
-            self._append(key, [position, user, email, event.get("messageId")])
+        if user != known_user or email != known_email:
+            self._append(self._devices, device, [position, user, email, event.get("messageId")])
+        return user, email if stated is None else None
 
     def _learn_alias(self, event: Event, position: int) -> None:
         """Note that an alias's ``previousId`` is from now on its ``userId``.
@@ -105,9 +132,9 @@ class Identities:
             return
         teacher = event.get("messageId")
         if self._leads_through(new, old, position):
-            self._append(_ALIAS + new.encode(), [position, None, teacher])
+            self._append(self._aliases, new, [position, None, teacher])
         if self._alias_at(old, position) != new:
-            self._append(_ALIAS + old.encode(), [position, new, teacher])
+            self._append(self._aliases, old, [position, new, teacher])
 
     def _is_same(self, user: str | None, other: str | None, position: int) -> bool:
         if user is None or other is None or user == other:
@@ -124,20 +151,20 @@ class Identities:
         of the one who is forgotten. Rows go at once, history and all: events from before
         the deletion that a crash makes the worker read again are resolved without them.
         """
-        user = event.get("userId")
+        user, device = event.get("userId"), event.get("anonymousId")
         if user is None:
-            self._drop(_DEVICE + event["anonymousId"].encode(), position)
-        ids = self._with_former_ids(event["anonymousId"] if user is None else user, position)
+            if device is None:
+                return
+            self._drop(self._devices, device, position)
+            user = device
+        ids = self._with_former_ids(user, position)
         for forgotten in ids:
-            self._forget_users(_DEVICE + forgotten.encode(), ids, position)
-            for key in self._naming(forgotten):
-                if key.startswith(_DEVICE):
-                    self._forget_users(key, ids, position)
+            for named_by in (forgotten, *self._naming(self._devices, forgotten)):
+                self._forget_users(named_by, ids, position)
         for forgotten in ids:
-            self._drop(_ALIAS + forgotten.encode(), position)
-            for key in self._naming(forgotten):
-                if key.startswith(_ALIAS):
-                    self._drop(key, position, only=ids)
+            self._drop(self._aliases, forgotten, position)
+            for former in self._naming(self._aliases, forgotten):
+                self._drop(self._aliases, former, position, only=ids)
 
     def _with_former_ids(self, user: str, position: int) -> set[str]:
         """An id and all those that aliases lead to it."""
@@ -148,22 +175,21 @@ class Identities:
             if current in found:
                 continue
             found.add(current)
-            for key in self._naming(current):
-                if key.startswith(_ALIAS):
-                    former = key[len(_ALIAS) :].decode()
-                    if self._alias_at(former, position) == current:
-                        left.append(former)
+            left.extend(
+                former
+                for former in self._naming(self._aliases, current)
+                if self._alias_at(former, position) == current
+            )
         return found
 
-    def _drop(self, key: bytes, position: int, only: set[str] | None = None) -> None:
+    def _drop(self, rows: _Rows, name: str, position: int, only: set[str] | None = None) -> None:
         """Remove what a row says up to ``position``, or what it says of some ids only."""
-        row = self._row(key)
-        self._put(
-            key, [e for e in row if e[0] > position or (only is not None and e[1] not in only)]
-        )
+        row = rows.get(name)
+        kept = [e for e in row if e[0] > position or (only is not None and e[1] not in only)]
+        self._put(rows, name, kept)
 
-    def _forget_users(self, key: bytes, users: set[str], position: int) -> None:
-        row, device = self._row(key), key[len(_DEVICE) :].decode()
+    def _forget_users(self, device: str, users: set[str], position: int) -> None:
+        row = self._devices.get(device)
         if device not in users and not any(e[1] in users and e[0] <= position for e in row):
             return
         # An email that came before the login is of the same person.
@@ -177,41 +203,20 @@ class Identities:
             elif takes_place:
                 kept.append([entry[0], None, None, None])
                 takes_place = False
-        self._put(key, kept)
+        self._put(self._devices, device, kept)
 
-    def _naming(self, user: str) -> list[bytes]:
-        """Keys of the rows that name an id."""
-        prefix = _NAMED + user.encode() + b"\0"
-        keys = {key for key in self._scan(prefix) if self.writes.get(key, _NOTHING) is not None}
+    def _naming(self, rows: _Rows, user: str) -> list[str]:
+        """The ids whose rows of one kind name ``user``."""
+        prefix = _index(user, rows.prefix)
+        keys = {key for key in self._scan(prefix) if self._writes.get(key, _NOTHING) is not None}
         keys.update(
             key
-            for key, value in self.writes.items()
+            for key, value in self._writes.items()
             if value is not None and key.startswith(prefix)
         )
-        return sorted(key[len(prefix) :] for key in keys)
+        return sorted(key[len(prefix) :].decode() for key in keys)
 
     # -- asking
-
-    def enrich(self, event: Event, position: int) -> None:
-        """Put into an event, in place, what is known about its person at ``position``.
-
-        A userId and an email are added where the event has none; a userId that was
-        replaced by an alias is followed to the one that replaced it. Nothing else of what
-        the event says is changed. Aliases and deletions speak about ids and stay as they are.
-        """
-        if event["type"] in ("alias", "delete"):
-            return
-        user = event.get("userId")
-        if user is not None:
-            current = self.follow(user, position)
-            if current != user:
-                event["userId"] = current
-            return
-        user, email = self.owner(event["anonymousId"], position)
-        if user is not None:
-            event["userId"] = user
-        if email is not None and event_email(event) is None:
-            _add_email(event, email)
 
     def owner(self, device: str, position: int) -> tuple[str | None, str | None]:
         """The (userId, email) of a device's events at ``position``."""
@@ -220,21 +225,22 @@ class Identities:
 
     def _holder(self, device: str, position: int) -> tuple[str | None, str | None]:
         """Who is logged in, as their events or an alias of the device said, and their email."""
-        row = self._row(_DEVICE + device.encode())
-        since, user, email = -1, None, None
-        for entry in row:
-            if entry[0] > position:
-                break
-            since, user, email = entry[0], entry[1], entry[2]
-        alias_since, replaced_by = self._alias_entry(device, position)
-        if replaced_by is not None and alias_since > since:
-            user = replaced_by
+        row = self._devices.get(device)
+        since, user, email, _ = _entry(row, position) if row else _NOBODY
+        alias = self._aliases.get(device)
+        if alias:
+            entry = _entry(alias, position)
+            if entry[1] is not None and entry[0] > since:
+                user = entry[1]
         return user, email
 
     def follow(self, user: str, position: int) -> str:
         """The id that stands for ``user`` at ``position``, through any chain of aliases."""
         for _ in range(MAX_CHAIN):
-            following = self._alias_at(user, position)
+            row = self._aliases.get(user)
+            if not row:
+                break
+            following = _entry(row, position)[1]
             if following is None:
                 break
             user = following
@@ -252,47 +258,83 @@ class Identities:
     # -- rows
 
     def _alias_at(self, old: str, position: int) -> str | None:
-        return self._alias_entry(old, position)[1]
+        new: str | None = _entry(self._aliases.get(old), position)[1]
+        return new
 
-    def _alias_entry(self, old: str, position: int) -> tuple[int, str | None]:
-        since, new = -1, None
-        for entry in self._row(_ALIAS + old.encode()):
-            if entry[0] > position:
-                break
-            since, new = entry[0], entry[1]
-        return since, new
+    def _stored(self, key: bytes) -> bytes | None:
+        return self._writes[key] if key in self._writes else self._read(key)
 
-    def _row(self, key: bytes) -> Row:
-        row = self._rows.get(key)
-        if row is None:
-            stored = self._read(key)
-            row = [] if stored is None else orjson.loads(stored)
-            self._rows[key] = row
-        return row
-
-    def _append(self, key: bytes, entry: list[Any]) -> None:
-        row = self._row(key)
+    def _append(self, rows: _Rows, name: str, entry: list[Any]) -> None:
+        row = rows.get(name)
         kept = [old for old in row if old[0] != entry[0]]
         # Of the committed past only the last word can be asked for again.
-        past = sum(1 for old in kept if old[0] <= self._horizon)
+        past = sum(1 for old in kept if old[0] <= self.horizon)
         row = kept[max(past - 1, 0) :]
         row.append(entry)
         row.sort(key=lambda e: e[0])
-        self._put(key, row)
+        self._put(rows, name, row)
 
-    def _put(self, key: bytes, row: Row) -> None:
+    def _put(self, rows: _Rows, name: str, row: Row) -> None:
         """Change a row; without an entry it is deleted. The index follows."""
-        before = self._row(key)
+        before = rows.get(name)
         if row == before:
             return
-        self._rows[key] = row
-        self.writes[key] = orjson.dumps(row) if row else None
+        rows.put(name, row)
+        self._writes[rows.prefix + name.encode()] = orjson.dumps(row) if row else None
         named = {entry[1] for entry in row}
         was_named = {entry[1] for entry in before}
         for user in named ^ was_named:
             if user is not None:
-                index = _NAMED + user.encode() + b"\0" + key
-                self.writes[index] = _NOTHING if user in named else None
+                index = _index(user, rows.prefix) + name.encode()
+                self._writes[index] = _NOTHING if user in named else None
+
+
+class _Rows:
+    """The rows of one kind, by id, with those in use kept parsed.
+
+    Kept in two halves: when the new half is full, it becomes the old one, and what is still
+    in use moves on. So a look-up costs no bookkeeping, and memory has a bound.
+    """
+
+    def __init__(self, prefix: bytes, read: Read, capacity: int) -> None:
+        self.prefix = prefix
+        self._read = read
+        self._capacity = capacity
+        self._new: dict[str, Row] = {}
+        self._old: dict[str, Row] = {}
+
+    def get(self, name: str) -> Row:
+        """The row of an id; not to be changed."""
+        row = self._new.get(name)
+        if row is None:
+            row = self._old.get(name)
+            if row is None:
+                stored = self._read(self.prefix + name.encode())
+                row = _NO_ROW if stored is None else orjson.loads(stored)
+            self.put(name, row)
+        return row
+
+    def put(self, name: str, row: Row) -> None:
+        """Replace the row of an id."""
+        if len(self._new) >= self._capacity:
+            self._old, self._new = self._new, {}
+        self._new[name] = row
+
+
+def _entry(row: Row, position: int) -> list[Any]:
+    """What holds at a position."""
+    if row and row[-1][0] <= position:
+        return row[-1]
+    found = _NOBODY
+    for entry in row:
+        if entry[0] > position:
+            break
+        found = entry
+    return found
+
+
+def _index(user: str, prefix: bytes) -> bytes:
+    return b"%s%s\0%s" % (_NAMED, user.encode(), prefix)
 
 
 def event_email(event: Event) -> str | None:

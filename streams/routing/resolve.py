@@ -9,14 +9,14 @@ streams. When those have mapped them, the chunk's events go on in their original
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import orjson
 import structlog
 
-from streams.batching.pending import Pending, Progress
+from streams.batching.pending import Pending, Progress, by_partition
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.record import DeadLetter
 from streams.delivery.seen import SeenTable, digest
@@ -26,10 +26,11 @@ from streams.engine import packed
 from streams.engine.chunks import Chunk
 from streams.engine.tables import ChunkTable
 from streams.engine.tasks import Tasks
-from streams.errors import EventError
+from streams.errors import EventError, InvalidEvent
 from streams.events import Event, Origin
 from streams.identity.rules import Identities
 from streams.outcomes import Outcome
+from streams.source.decode import decode
 from streams.source.ingest import NOTE, PARTITION_HEADER, TOPIC_HEADER
 from streams.source.normalise import normalise
 from streams.telemetry.metrics import Metrics
@@ -43,25 +44,17 @@ STAGE: Final = "resolve"
 DELETE: Final = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a stage record, unpacked."""
-
-    is_note: bool
-    lane: str
-    origin: Origin
-    produced_at: float
-    position: int
-    raw: bytes
-
-
 @dataclass(slots=True, eq=False)
 class Batch:
     """The events of one chunk that need calls, while their per-action streams map them."""
 
     partition: int
-    events: list[Pending]
-    streams: int
+    identities: Identities
+    seen: Container[bytes]
+    """Digests of those that were delivered before."""
+    events: list[Pending] = field(default_factory=list)
+    shares: dict[str, Share] = field(default_factory=dict)
+    streams: int = 0
     """Per-action streams that still have to map their share."""
 
 
@@ -119,6 +112,7 @@ class Resolve:
         self._tasks = tasks
         self._consumer = consumer
         self._on_load = on_load
+        self._resolved: dict[int, Identities] = {}
         self._underway: dict[int, dict[bytes, Pending]] = defaultdict(dict)
         self._unsettled: dict[int, int] = defaultdict(int)
         self._batches: dict[int, deque[Batch]] = defaultdict(deque)
@@ -131,65 +125,45 @@ class Resolve:
         if chunk.abandoned:
             return
         partition = chunk.partition
-        items, unreadable = _unpack(chunk)
-        events = sum(1 for item in items if not item.is_note)
         progress = Progress(
-            events + len(unreadable),
+            0,
             on_done=lambda: self._done(chunk, progress),
             is_abandoned=lambda: chunk.abandoned,
         )
+        items, unreadable = _read(chunk, progress)
+        pending = [item for _, item in items if isinstance(item, Pending)]
+        progress.expect(len(pending) + len(unreadable))
         self._progress.add(progress)
-        self._loaded(partition, events)
-        identities = Identities(
-            self._identities.reader(partition),
-            self._identities.scanner(partition),
-            self._horizon(chunk),
-        )
-        batch = Batch(partition, [], 0)
-        shares: dict[str, Share] = {}
-        for item in items:
-            try:
-                event: Event = orjson.loads(item.raw)
-                normalise(event, item.origin, item.produced_at)
-            except Exception as error:
-                # Ingest has validated it, so this is a mistake of ours: the event's end,
-                # not the partition's.
-                log.exception("event cannot be read", origin=str(item.origin))
-                if not item.is_note:
-                    batch.events.append(_unread(item, partition, progress, error))
-                continue
-            if item.is_note:
-                identities.learn_broadcast(event, item.position)
+        self._loaded(partition, len(pending))
+        identities = self._identities_of(chunk)
+        seen = self._seen.held(partition, [event.digest for event in pending])
+        batch = Batch(partition, identities, seen)
+        for position, item in items:
+            if isinstance(item, Pending):
+                self._route(item, position, batch)
             else:
-                self._route(
-                    _pending(event, item, partition, progress), item, identities, batch, shares
-                )
-        if identities.writes:
-            progress.confirmations.append(self._identities.write(partition, identities.writes))
+                identities.learn_broadcast(item, position)
+        if writes := identities.take_writes():
+            progress.confirmations.append(self._identities.write(partition, writes))
         if unreadable:
             self._tasks.start(self._bury(unreadable, progress))
-        elif not events:
+        elif not pending:
             progress.finish(0)
-        await self._hand_on(batch, shares)
+        await self._hand_on(batch)
 
-    def _route(
-        self,
-        pending: Pending,
-        item: Item,
-        identities: Identities,
-        batch: Batch,
-        shares: dict[str, Share],
-    ) -> None:
+    def _route(self, pending: Pending, position: int, batch: Batch) -> None:
+        if pending.error is not None:
+            batch.events.append(pending)
+            return
         event, underway = pending.event, self._underway[pending.partition]
-        if pending.digest in underway or self._seen.holds(pending.partition, pending.digest):
+        if pending.digest in underway or pending.digest in batch.seen:
             # What it taught, it taught the first time; since then others may have. But what
             # a deletion made forget, an event that was read again may have taught again.
             if event["type"] == DELETE:
-                identities.learn_broadcast(event, item.position)
+                batch.identities.learn_broadcast(event, position)
             self._settlement.without_call(pending, Outcome.DUPLICATE)
             return
-        identities.learn(event, item.position)
-        identities.enrich(event, item.position)
+        batch.identities.resolve(event, position)
         fires = self._firing(pending)
         if not fires and pending.error is None:
             self._settlement.without_call(pending, Outcome.FILTERED, "no-subscription")
@@ -200,9 +174,9 @@ class Resolve:
         if fires:
             pending.action = fires[0].action
         for place, subscription in enumerate(fires):
-            share = shares.get(subscription.action)
+            share = batch.shares.get(subscription.action)
             if share is None:
-                share = shares[subscription.action] = Share(batch)
+                share = batch.shares[subscription.action] = Share(batch)
             share.events.append((pending, place, subscription.build))
 
     def _firing(self, pending: Pending) -> list[Subscription]:
@@ -216,12 +190,24 @@ class Resolve:
             pending.error = EventError("internal-error", f"{type(error).__name__}: {error}")
             return []
 
-    async def _hand_on(self, batch: Batch, shares: dict[str, Share]) -> None:
+    def _identities_of(self, chunk: Chunk) -> Identities:
+        partition = chunk.partition
+        identities = self._resolved.get(partition)
+        if identities is None:
+            identities = self._resolved[partition] = Identities(
+                self._identities.reader(partition), self._identities.scanner(partition)
+            )
+        committed = self._consumer()._committed_offset.get(chunk.tp)
+        if committed is not None:
+            identities.horizon = (committed << ITEM_BITS) - 1
+        return identities
+
+    async def _hand_on(self, batch: Batch) -> None:
         if not batch.events:
             return
-        batch.streams = len(shares)
+        batch.streams = len(batch.shares)
         self._batches[batch.partition].append(batch)
-        for action, share in shares.items():
+        for action, share in batch.shares.items():
             await self._streams[action].put(share)
         self._submit_mapped(batch.partition)
 
@@ -248,13 +234,15 @@ class Resolve:
 
     # -- an event is settled
 
-    def settled(self, pending: Pending) -> None:
-        """An event has its outcome, durably."""
-        underway = self._underway[pending.partition]
-        # A duplicate is settled while the event that it repeats is still underway.
-        if underway.get(pending.digest) is pending:
-            del underway[pending.digest]
-        self._loaded(pending.partition, -1)
+    def settled(self, events: Sequence[Pending]) -> None:
+        """Events have their outcome, durably."""
+        for partition, settled in by_partition(events).items():
+            underway = self._underway[partition]
+            for pending in settled:
+                # A duplicate is settled while the event that it repeats is still underway.
+                if underway.get(pending.digest) is pending:
+                    del underway[pending.digest]
+            self._loaded(partition, -len(settled))
 
     def _done(self, chunk: Chunk, progress: Progress) -> None:
         self._tasks.start(self._acknowledge(chunk, progress))
@@ -275,28 +263,28 @@ class Resolve:
         """Events taken and not yet settled."""
         return sum(self._unsettled.values())
 
-    def _horizon(self, chunk: Chunk) -> int:
-        committed = self._consumer()._committed_offset.get(chunk.tp)
-        return -1 if committed is None else (committed << ITEM_BITS) - 1
-
     def abandon(self) -> None:
         """Forget everything that is underway: it belongs to another worker now."""
         for progress in self._progress:
             # What was settled stays settled, although its chunk will be read again.
             self._metrics.consumed(progress.total - progress.remaining)
         self._progress.clear()
+        self._resolved.clear()
         self._underway.clear()
         self._unsettled.clear()
         self._batches.clear()
 
 
-def _unpack(chunk: Chunk) -> tuple[list[Item], list[DeadLetter]]:
-    items: list[Item] = []
+def _read(
+    chunk: Chunk, progress: Progress
+) -> tuple[list[tuple[int, Pending | Event]], list[DeadLetter]]:
+    """The events of a chunk with their positions; those of notes are bare."""
+    items: list[tuple[int, Pending | Event]] = []
     unreadable: list[DeadLetter] = []
     for record in chunk.records:
         try:
             # All of a record or nothing: what is buried must not go on as well.
-            items.extend(list(_items(record)))
+            items.extend(_read_record(record, progress))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             unreadable.append(
                 DeadLetter(
@@ -313,37 +301,51 @@ def _unpack(chunk: Chunk) -> tuple[list[Item], list[DeadLetter]]:
     return items, unreadable
 
 
-def _items(record: Any) -> Iterator[Item]:
+def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | Event]]:
     headers = dict(record.headers)
-    topic, partition = headers[TOPIC_HEADER].decode(), int(headers[PARTITION_HEADER])
-    base = record.offset << ITEM_BITS
-    for index, ((kind, lane, offset, timestamp), raw) in enumerate(packed.unpack(record.value)):
-        yield Item(
-            is_note=kind == NOTE,
-            lane=lane,
-            origin=Origin(topic, partition, offset),
-            produced_at=timestamp / 1000,
-            position=base | index,
-            raw=raw,
-        )
+    source = headers[TOPIC_HEADER].decode(), int(headers[PARTITION_HEADER])
+    topic, source_partition = source
+    partition, position = record.partition, record.offset << ITEM_BITS
+    items: list[tuple[int, Pending | Event]] = []
+    for (kind, lane, offset, timestamp), raw in packed.unpack(record.value):
+        error = None
+        try:
+            event = orjson.loads(raw)
+            normalise(event, topic, source_partition, offset, timestamp / 1000)
+        except Exception as failure:
+            if kind == NOTE:
+                # Where it is an event it has its outcome.
+                position += 1
+                continue
+            error = _explain(raw, Origin(topic, source_partition, offset), failure)
+            event = {"type": "invalid", "messageId": f"{topic}-{source_partition}-{offset}"}
+        if kind != NOTE:
+            event = Pending(
+                event,
+                raw,
+                source,
+                offset,
+                lane,
+                partition,
+                digest(event["messageId"]),
+                timestamp / 1000,
+                progress,
+                event["type"],
+                [],
+                error,
+            )
+        items.append((position, event))
+        position += 1
+    return items
 
 
-def _pending(event: Event, item: Item, partition: int, progress: Progress) -> Pending:
-    return Pending(
-        event=event,
-        raw=item.raw,
-        origin=item.origin,
-        lane=item.lane,
-        partition=partition,
-        digest=digest(event["messageId"]),
-        produced_at=item.produced_at,
-        progress=progress,
-        action=event["type"],
-    )
-
-
-def _unread(item: Item, partition: int, progress: Progress, error: Exception) -> Pending:
-    event: Event = {"type": "invalid", "messageId": str(item.origin)}
-    pending = _pending(event, item, partition, progress)
-    pending.error = EventError("internal-error", f"{type(error).__name__}: {error}")
-    return pending
+def _explain(raw: bytes, origin: Origin, failure: Exception) -> EventError:
+    try:
+        decode(raw, max_bytes=len(raw))
+    except InvalidEvent as error:
+        # What ingest skips (streams.source.head) may still be no JSON.
+        return error
+    # Ingest has validated it, so this is a mistake of ours: the event's end, not the
+    # partition's.
+    log.error("event cannot be read", origin=str(origin), exc_info=failure)
+    return EventError("internal-error", f"{type(failure).__name__}: {failure}")

@@ -23,13 +23,12 @@ from streams.engine.packed import Header
 from streams.engine.producer import BatchProducer, Record
 from streams.engine.tasks import Tasks
 from streams.errors import InvalidEvent
-from streams.events import Event, Origin
+from streams.events import Origin
 from streams.identity.rules import BROADCAST
 from streams.outcomes import Outcome
-from streams.source.decode import decode
+from streams.source.head import read_head
 from streams.source.integrations import enabled
 from streams.source.normalise import person_key
-from streams.source.validate import validate
 from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -87,16 +86,32 @@ class Ingest:
         items: dict[int, list[tuple[Header, bytes]]] = defaultdict(list)
         letters: list[DeadLetter] = []
         filtered: list[str] = []
+        max_bytes, partitions = self._max_event_bytes, self._partitions
         for record in chunk.records:
+            raw = record.value
             try:
-                event = self._read(record.value)
+                head = read_head(raw, max_bytes=max_bytes)
+                key = person_key(head.anonymousId, head.userId)
+                home = partition_of(key, partitions)
             except InvalidEvent as error:
                 letters.append(_dead_letter(record, error))
                 continue
-            if not enabled(event, self._names):
-                filtered.append(event["type"])
+            except Exception as error:
+                log.exception("event cannot be read", origin=str(_origin(record)))
+                internal = InvalidEvent("internal-error", f"{type(error).__name__}: {error}")
+                letters.append(_dead_letter(record, internal))
                 continue
-            self._place(event, record, items)
+            if head.integrations is not None and not enabled(head.integrations, self._names):
+                filtered.append(head.type)
+                continue
+            items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
+            if head.type in BROADCAST:
+                # Every partition may hold events under the id that it is about. Sent with
+                # them, in their order, it is known to each exactly from where it happened.
+                note = ((NOTE, key, record.offset, record.timestamp), raw)
+                for partition in range(partitions):
+                    if partition != home:
+                        items[partition].append(note)
         await self._room.acquire()
         if chunk.abandoned:
             # Its next owner sends it, and what comes after it: this would be out of order.
@@ -108,31 +123,6 @@ class Ingest:
             self._room.release()
             raise
         self._tasks.start(self._finish(chunk, sent, letters, filtered))
-
-    def _read(self, raw: bytes | None) -> Event:
-        event = decode(raw, max_bytes=self._max_event_bytes)
-        try:
-            validate(event)
-        except InvalidEvent:
-            raise
-        except Exception as error:
-            log.exception("validation failed")
-            raise InvalidEvent("internal-error", f"{type(error).__name__}: {error}") from error
-        return event
-
-    def _place(
-        self, event: Event, record: Any, items: dict[int, list[tuple[Header, bytes]]]
-    ) -> None:
-        key = person_key(event)
-        home = partition_of(key, self._partitions)
-        items[home].append(((EVENT, key, record.offset, record.timestamp), record.value))
-        if event["type"] in BROADCAST:
-            # Every partition may hold events under the id that it is about. Sent with them,
-            # in their order, it is known to each of them exactly from where it happened.
-            note = ((NOTE, key, record.offset, record.timestamp), record.value)
-            for partition in range(self._partitions):
-                if partition != home:
-                    items[partition].append(note)
 
     async def _send(
         self, chunk: Chunk, items: dict[int, list[tuple[Header, bytes]]]
@@ -185,10 +175,14 @@ def _packed(
         yield Record(None, packed.pack(heads, payloads), headers)
 
 
+def _origin(record: Any) -> Origin:
+    return Origin(record.topic, record.partition, record.offset)
+
+
 def _dead_letter(record: Any, error: InvalidEvent) -> DeadLetter:
     return DeadLetter(
         raw=record.value,
-        origin=Origin(record.topic, record.partition, record.offset),
+        origin=_origin(record),
         stage=STAGE,
         reason=error.reason,
         text=str(error),

@@ -7,15 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from streams.events import Event
 
-
-def enabled(event: Event, names: Iterable[str]) -> bool:
-    """Whether an event is meant for the destination that goes by ``names``."""
-    integrations = event.get("integrations")
-    if not integrations or type(integrations) is not dict:
+def enabled(integrations: Mapping[str, Any] | None, names: Iterable[str]) -> bool:
+    """Whether an event with this object is meant for the destination that goes by ``names``."""
+    if not integrations:
         return True
     listed = [integrations[name] for name in names if name in integrations]
     if listed:

@@ -6,27 +6,28 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from streams.events import Event, Origin
+from streams.events import Event
 
 _ID_FIELDS = ("userId", "anonymousId", "previousId", "groupId", "messageId")
 
 
-def normalise(event: Event, origin: Origin, produced_at: float) -> None:
+def normalise(event: Event, topic: str, partition: int, offset: int, produced_at: float) -> None:
     """Bring a validated event into one shape, in place.
 
-    ``produced_at`` is the record's Kafka timestamp in seconds since 1970, the time of
-    last resort. Deterministic: the same record always gives the same event.
+    ``topic``, ``partition`` and ``offset`` are the source record's; ``produced_at``, its
+    Kafka timestamp in seconds since 1970, is the time of last resort. Deterministic: the
+    same record always gives the same event.
     """
     for name in _ID_FIELDS:
         value = event.get(name)
         if value is not None:
             if type(value) is not str:
-                event[name] = value = _number_text(value)
-            if value == "":
+                event[name] = _number_text(value)
+            elif not value:
                 event[name] = None
-    if not event.get("messageId"):
+    if event.get("messageId") is None:
         # From the record's coordinates, so that reading the record again gives the same id.
-        event["messageId"] = f"kafka-{origin.topic}-{origin.partition}-{origin.offset}"
+        event["messageId"] = f"kafka-{topic}-{partition}-{offset}"
     if event.get("timestamp") is None:
         event["timestamp"] = _timestamp(event, produced_at)
     if event["type"] == "identify" and event.get("traits") is None:
@@ -36,17 +37,16 @@ def normalise(event: Event, origin: Origin, produced_at: float) -> None:
             event["traits"] = context["traits"]
 
 
-def person_key(event: Event) -> str:
+def person_key(anonymous_id: str | float | None, user_id: str | float | None) -> str:
     """The key under which an event is ordered and its identity kept: the device first.
 
     A device's events meet in one partition before and after its user logs in; events
-    with only a userId meet in that user's.
+    with only a userId meet in that user's. Raises ``ValueError`` without an id.
     """
-    for name in ("anonymousId", "userId"):
-        value = event.get(name)
-        if value is not None and value != "":
-            return value if type(value) is str else _number_text(value)
-    raise ValueError("an event without ids has no person")
+    value = user_id if anonymous_id is None or anonymous_id == "" else anonymous_id
+    if value is None or value == "":
+        raise ValueError("an event without ids has no person")
+    return value if type(value) is str else _number_text(value)  # type: ignore[arg-type]
 
 
 def _number_text(value: float) -> str:

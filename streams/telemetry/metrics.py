@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,6 +16,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from streams.outcomes import Outcome
 
@@ -23,7 +27,7 @@ LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Metrics:
+class Metrics(Collector):
     """The worker's counters.
 
     At rest, summed over workers, consumed = delivered + coalesced + filtered + duplicate +
@@ -98,12 +102,6 @@ class Metrics:
             buckets=(1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500),
             registry=registry,
         )
-        self._latency = Histogram(
-            "streams_end_to_end_seconds",
-            "From the event's Kafka timestamp to its acknowledgement by the destination.",
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
-        )
         self._lag = Gauge(
             "streams_consumer_lag",
             "Records of a partition that are not committed yet.",
@@ -115,6 +113,20 @@ class Metrics:
         )
         self._refresh: list[Callable[[], None]] = []
         self._tally: Tally[tuple[Outcome, str, str]] = Tally()
+        self._latency_tally = [0] * (len(LATENCY_BUCKETS) + 1)
+        self._latency_sum = 0.0
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The histogram that is observed once for each event: too often for the library's."""
+        counts = accumulate(self._latency_tally)
+        bounds = (*(str(float(bound)) for bound in LATENCY_BUCKETS), "+Inf")
+        yield HistogramMetricFamily(
+            "streams_end_to_end_seconds",
+            "From the event's Kafka timestamp to its acknowledgement by the destination.",
+            buckets=list(zip(bounds, counts, strict=True)),
+            sum_value=self._latency_sum,
+        )
 
     # -- events
 
@@ -127,9 +139,17 @@ class Metrics:
         # Tallied here and handed to the registry when it is read: labels are slow to find.
         self._tally[outcome, action, reason] += count
 
-    def latency(self, produced_at: float) -> None:
-        """An event produced at ``produced_at`` (seconds since 1970) is acknowledged now."""
-        self._latency.observe(max(time.time() - produced_at, 0.0))
+    def latencies(self, produced_at: Iterable[float]) -> None:
+        """Events produced at these times (seconds since 1970) are acknowledged now."""
+        now = time.time()
+        tally, total = self._latency_tally, 0.0
+        for produced in produced_at:
+            seconds = now - produced
+            if seconds < 0:
+                seconds = 0.0
+            total += seconds
+            tally[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self._latency_sum += total
 
     def unsettled(self, count: int) -> None:
         """Events taken and not yet settled, over all partitions."""

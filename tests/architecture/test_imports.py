@@ -28,6 +28,7 @@ PURE = (
     "streams.mapping",
     "streams.routing.triggers",
     "streams.source.decode",
+    "streams.source.head",
     "streams.source.integrations",
     "streams.source.normalise",
     "streams.source.validate",

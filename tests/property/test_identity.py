@@ -68,7 +68,9 @@ def identities_of(rows: dict[bytes, bytes], horizon: int = -1) -> Identities:
     def scan(prefix: bytes) -> list[bytes]:
         return [key for key in rows if key.startswith(prefix)]
 
-    return Identities(rows.get, scan, horizon)
+    identities = Identities(rows.get, scan, cached=2)
+    identities.horizon = horizon
+    return identities
 
 
 def resolve(
@@ -89,11 +91,10 @@ def resolve(
         part, events = events[:size], events[size:]
         identities = identities_of(rows, horizon)
         for event in part:
-            identities.learn(event, position)
-            identities.enrich(event, position)
+            identities.resolve(event, position)
             found.append(event)
             position += 1
-        for key, row in identities.writes.items():
+        for key, row in identities.take_writes().items():
             if row is None:
                 rows.pop(key, None)
             else:

@@ -22,7 +22,7 @@ from streams.engine.chunks import Chunk
 from streams.engine.producer import Record
 from streams.engine.tasks import Tasks
 from streams.errors import EventError
-from streams.events import Event, Origin
+from streams.events import Event
 from streams.source.ingest import EVENT, NOTE, PARTITION_HEADER, TOPIC_HEADER
 from streams.telemetry.metrics import Metrics
 
@@ -191,7 +191,8 @@ def pending(
     return Pending(
         event={"type": action, "messageId": name},
         raw=name.encode(),
-        origin=Origin("source", 3, 7),
+        source=("source", 3),
+        offset=7,
         lane=lane,
         partition=partition,
         digest=digest(name),

@@ -66,7 +66,7 @@ def test_calls_are_measured_by_action_and_status_and_counted_while_open() -> Non
 
 def test_an_event_from_the_future_has_no_negative_latency() -> None:
     metrics = Metrics()
-    metrics.latency(time.time() + 3600)
+    metrics.latencies([time.time() + 3600])
     found = samples(metrics)
     assert found["streams_end_to_end_seconds_count"] == 1
     assert "streams_end_to_end_seconds_sum" not in found

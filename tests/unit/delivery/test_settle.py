@@ -32,7 +32,7 @@ class World:
         self.settlement = Settlement(
             remember=self._remember,
             bury=self._bury,
-            settled=lambda event: self.settled.append(name_of(event)),
+            settled=lambda events: self.settled.extend(name_of(event) for event in events),
             metrics=self.metrics,
             tasks=self.failures.tasks(),
         )

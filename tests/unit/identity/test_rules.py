@@ -18,7 +18,9 @@ class Partition:
 
     def identities(self, horizon: int = -1) -> Identities:
         """The identities as the tables have them."""
-        return Identities(self.rows.get, self._scan, horizon)
+        identities = Identities(self.rows.get, self._scan)
+        identities.horizon = horizon
+        return identities
 
     def _scan(self, prefix: bytes) -> list[bytes]:
         return [key for key in self.rows if key.startswith(prefix)]
@@ -28,9 +30,8 @@ class Partition:
         identities = self.identities(horizon)
         for event in events:
             self.position += 1
-            identities.learn(event, self.position)
-            identities.enrich(event, self.position)
-        for key, row in identities.writes.items():
+            identities.resolve(event, self.position)
+        for key, row in identities.take_writes().items():
             if row is None:
                 self.rows.pop(key, None)
             else:
@@ -233,11 +234,11 @@ def test_an_event_that_teaches_nothing_new_writes_nothing() -> None:
     partition = Partition()
     partition.take(identify("pc", "u", "u@example.com"), alias("o", "u"))
     identities = partition.identities()
-    identities.learn(page("pc", "u"), 50)
-    identities.learn(page("pc"), 51)
-    identities.learn(page(None, "u"), 52)
-    identities.learn(alias("o", "u"), 53)
-    assert identities.writes == {}
+    identities.resolve(page("pc", "u"), 50)
+    identities.resolve(page("pc"), 51)
+    identities.resolve(page(None, "u"), 52)
+    identities.resolve(alias("o", "u"), 53)
+    assert identities.take_writes() == {}
 
 
 def test_history_before_the_horizon_is_forgotten_but_for_its_last_word() -> None:
@@ -263,7 +264,7 @@ def test_ids_may_be_any_text() -> None:
 
 def test_an_email_stays_with_its_user_through_an_alias() -> None:
     identities = Partition().identities()
-    identities.learn(
+    identities.resolve(
         {
             "type": "identify",
             "anonymousId": "d",
@@ -272,8 +273,8 @@ def test_an_email_stays_with_its_user_through_an_alias() -> None:
         },
         0,
     )
-    identities.learn({"type": "alias", "previousId": "old", "userId": "new"}, 1)
-    identities.learn({"type": "track", "anonymousId": "d", "userId": "new"}, 2)
+    identities.resolve({"type": "alias", "previousId": "old", "userId": "new"}, 1)
+    identities.resolve({"type": "track", "anonymousId": "d", "userId": "new"}, 2)
     assert identities.owner("d", 3) == ("new", "o@example.com")
 
 

@@ -68,8 +68,8 @@ class Rows:
         self.unconfirmed.clear()
 
     # As the seen table
-    def holds(self, partition: int, one: bytes) -> bool:
-        return one in self.rows.get(partition, {})
+    def held(self, partition: int, digests: Sequence[bytes]) -> set[bytes]:
+        return self.rows.get(partition, {}).keys() & set(digests)
 
     def remember(self, partition: int, digests: Sequence[bytes]) -> asyncio.Future[None]:
         return self.write(partition, dict.fromkeys(digests, b""))
@@ -102,7 +102,7 @@ class World:
         self.settlement = Settlement(
             remember=self.seen.remember,
             bury=dead_letters.bury,
-            settled=lambda event: self.resolve.settled(event),  # noqa: PLW0108 - made below
+            settled=lambda events: self.resolve.settled(events),  # noqa: PLW0108 - made below
             metrics=self.metrics,
             tasks=tasks,
         )

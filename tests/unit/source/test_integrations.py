@@ -32,7 +32,7 @@ NAMES = frozenset({"Encharge", "Encharge (Actions)"})
     ],
 )
 def test_which_events_are_meant_for_a_destination(integrations: Any, expected: bool) -> None:
-    assert enabled({"type": "track", "integrations": integrations}, NAMES) is expected
+    assert enabled(integrations, NAMES) is expected
 
 
 def test_an_event_without_the_object_is_meant_for_all() -> None:

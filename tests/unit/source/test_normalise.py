@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
-from streams.events import Origin
 from streams.source.normalise import normalise, person_key
 
-ORIGIN = Origin("source", 3, 42)
+WHERE = ("source", 3, 42)
 PRODUCED_AT = 1_700_000_000.0
 
 
 def normalised(**fields: Any) -> dict[str, Any]:
     event = {"type": "track", "userId": "u", "messageId": "m", **fields}
-    normalise(event, ORIGIN, PRODUCED_AT)
+    normalise(event, *WHERE, PRODUCED_AT)
     return event
 
 
@@ -62,8 +61,8 @@ def test_the_traits_of_an_identify_may_be_in_its_context() -> None:
 
 
 def test_a_person_is_their_device_else_their_user_id() -> None:
-    assert person_key({"anonymousId": "a", "userId": "u"}) == "a"
-    assert person_key({"anonymousId": "", "userId": "u"}) == "u"
-    assert person_key({"anonymousId": None, "userId": 7.0}) == "7"
+    assert person_key("a", "u") == "a"
+    assert person_key("", "u") == "u"
+    assert person_key(None, 7.0) == "7"
     with pytest.raises(ValueError, match="no person"):
-        person_key({"userId": ""})
+        person_key(None, "")
