@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streams.cli.identity import as_object
+from streams.identity.answer import Answer, Device, Login, Place, Step, User
 from streams.settings import describe
 
 
@@ -41,7 +44,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *texts:
 def test_help_lists_the_commands() -> None:
     done = streams("--help")
     assert done.returncode == 0
-    for command in ("worker", "dev"):
+    for command in ("worker", "identity", "dev"):
         assert command in done.stdout
 
 
@@ -135,3 +138,37 @@ def test_what_a_client_would_stumble_over_is_named(tmp_path: Path, name: str, va
         **{"ENCHARGE_API_KEY": "k", "STREAMS_DATA_DIR": str(tmp_path), **sasl, name: value},
     )
     assert_one_line(done, 2, name)
+
+
+def test_the_help_of_identity_has_an_example_and_names_every_key_of_the_json() -> None:
+    done = streams("identity", "--help")
+    assert done.returncode == 0
+    assert "Example: KAFKA_BOOTSTRAP_SERVERS=kafka:9092 streams identity" in done.stdout
+    place = Place(0, 0)
+    login, step = Login("d", "u", None, place, "m", place), Step("u", "v", place, "m")
+    answer = Answer(Device("v", None, login, [step], [login]), User("v", [step], [step], [login]))
+    names: set[str] = set()
+
+    def collect(value: Any) -> None:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            names.add(name)
+            collect(inner)
+        for inner in value if isinstance(value, list) else ():
+            collect(inner)
+
+    collect(as_object("d", "t", answer))
+    assert {name for name in names if f'"{name}"' not in done.stdout} == set()
+
+
+def test_identity_without_a_broker_is_status_1_and_one_line() -> None:
+    done = streams("identity", "u", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert_one_line(
+        done, 1, "streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1: ", "Connect call failed"
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), (b"\xff",), ("u", "v"), ("u", "--nonsense")])
+def test_identity_takes_one_id(arguments: tuple[str, ...]) -> None:
+    done = streams("identity", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
