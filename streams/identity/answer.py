@@ -264,7 +264,7 @@ class Table:
         left = [user]
         for target in left:
             for step in by_target.get(target, ()):
-                if step.old not in found and step.old != user:
+                if step.old not in found:
                     found[step.old] = step
                     left.append(step.old)
         return found

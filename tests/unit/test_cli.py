@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from streams.cli.identity import as_object
+from streams.cli import identity
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
-from streams.settings import describe
+from streams.settings import Settings, describe
 
 
 def streams(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -156,7 +156,7 @@ def test_the_help_of_identity_has_an_example_and_names_every_key_of_the_json() -
         for inner in value if isinstance(value, list) else ():
             collect(inner)
 
-    collect(as_object("d", "t", answer))
+    collect(identity.as_object("d", "t", answer))
     assert {name for name in names if f'"{name}"' not in done.stdout} == set()
 
 
@@ -172,3 +172,36 @@ def test_identity_takes_one_id(arguments: tuple[str, ...]) -> None:
     done = streams("identity", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("protocol", "trouble", "named"),
+    [
+        ("PLAINTEXT", "Connect call failed", "KAFKA_BOOTSTRAP_SERVERS="),
+        ("SASL_PLAINTEXT", "Connect call failed", "KAFKA_BOOTSTRAP_SERVERS="),
+        ("SASL_PLAINTEXT", "[Error 58] SaslAuthenticationFailed", "KAFKA_SASL_MECHANISM, "),
+        ("SASL_PLAINTEXT", "[Error 29] TopicAuthorizationFailedError", "KAFKA_SASL_MECHANISM, "),
+    ],
+)
+def test_identity_names_the_setting_at_fault(protocol: str, trouble: str, named: str) -> None:
+    settings = Settings(
+        kafka_security_protocol=protocol,
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username="me",
+        kafka_sasl_password="secret",
+    )
+    assert identity._at_fault(settings, trouble).startswith(named)
+
+
+def test_identity_tells_on_a_terminal_how_far_it_is_and_wipes_it_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(identity, "PATIENCE_SECONDS", 0)
+    with identity._Progress("topic") as progress:
+        progress.tell(1, 2000)
+    assert capsys.readouterr().err == "", "no terminal"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with identity._Progress("topic") as progress:
+        progress.tell(1, 2000)
+        assert "reading topic: 1 of 2,000" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("\r\x1b[K")

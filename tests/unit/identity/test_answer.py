@@ -93,6 +93,22 @@ def test_a_cycle_that_ended_leaves_a_user_that_stands_for_itself() -> None:
     assert text("u", {"a:u": [[5, None, "m"]]}).splitlines()[:2] == ["user u", "  now  u"]
 
 
+def test_a_device_goes_back_to_who_is_logged_in_when_its_alias_ends() -> None:
+    device = known(
+        "d",
+        {
+            "d:d": [[3, "u-0", "e@example.com", "m-3"]],
+            "a:d": [[5, "u-9", "m-5"], [7, None, "m-7"]],
+        },
+    ).device
+    assert device is not None
+    told = [
+        (login.user, login.email, login.message_id) for login in (*device.earlier, device.login)
+    ]
+    email = "e@example.com"
+    assert told == [("u-0", email, "m-3"), ("u-9", email, "m-5"), ("u-0", email, "m-7")]
+
+
 def test_a_place_in_json_is_partition_offset_and_item() -> None:
     found = as_object("u-0", "app-events", known("u-0", ROWS))
     assert found["device"] is None
