@@ -43,6 +43,11 @@ class TopicSpec:
     """Whether another number of partitions would be wrong."""
 
 
+def changelog_topic(settings: Settings, table: str) -> str:
+    """The topic that holds a table's rows: Faust's name for it."""
+    return f"{settings.streams_app_id}-{table}-changelog"
+
+
 def owned_topics(
     settings: Settings, tables: Mapping[str, Mapping[str, str]], published: Iterable[str] = ()
 ) -> list[TopicSpec]:
@@ -51,7 +56,6 @@ def owned_topics(
     ``tables`` gives the configuration of each table's changelog by table name.
     """
     count = settings.streams_partitions
-    app_id = settings.streams_app_id
     return [
         TopicSpec(
             settings.stage_topic,
@@ -59,7 +63,7 @@ def owned_topics(
             {"cleanup.policy": "delete", "retention.ms": str(STAGE_RETENTION_MS)},
         ),
         *(
-            TopicSpec(f"{app_id}-{table}-changelog", count, config)
+            TopicSpec(changelog_topic(settings, table), count, config)
             for table, config in tables.items()
         ),
         *(TopicSpec(name, count) for name in published),

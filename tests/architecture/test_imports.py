@@ -24,7 +24,7 @@ PURE = (
     "streams.delivery.retry",
     "streams.engine.acks",
     "streams.engine.packed",
-    "streams.identity.rules",
+    "streams.identity",
     "streams.mapping",
     "streams.routing.triggers",
     "streams.source.decode",

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streams.settings import describe
+from streams.cli import identity
+from streams.identity.answer import Answer, Device, Login, Place, Step, User
+from streams.settings import Settings, describe
 
 
 def streams(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +44,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *texts:
 def test_help_lists_the_commands() -> None:
     done = streams("--help")
     assert done.returncode == 0
-    for command in ("worker", "dev"):
+    for command in ("worker", "identity", "dev"):
         assert command in done.stdout
 
 
@@ -135,3 +138,70 @@ def test_what_a_client_would_stumble_over_is_named(tmp_path: Path, name: str, va
         **{"ENCHARGE_API_KEY": "k", "STREAMS_DATA_DIR": str(tmp_path), **sasl, name: value},
     )
     assert_one_line(done, 2, name)
+
+
+def test_the_help_of_identity_has_an_example_and_names_every_key_of_the_json() -> None:
+    done = streams("identity", "--help")
+    assert done.returncode == 0
+    assert "Example: KAFKA_BOOTSTRAP_SERVERS=kafka:9092 streams identity" in done.stdout
+    place = Place(0, 0)
+    login, step = Login("d", "u", None, place, "m", place), Step("u", "v", place, "m")
+    answer = Answer(Device("v", None, login, [step], [login]), User("v", [step], [step], [login]))
+    names: set[str] = set()
+
+    def collect(value: Any) -> None:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            names.add(name)
+            collect(inner)
+        for inner in value if isinstance(value, list) else ():
+            collect(inner)
+
+    collect(identity.as_object("d", "t", answer))
+    assert {name for name in names if f'"{name}"' not in done.stdout} == set()
+
+
+def test_identity_without_a_broker_is_status_1_and_one_line() -> None:
+    done = streams("identity", "u", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert_one_line(
+        done, 1, "streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1: ", "Connect call failed"
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), (b"\xff",), ("u", "v"), ("u", "--nonsense")])
+def test_identity_takes_one_id(arguments: tuple[str, ...]) -> None:
+    done = streams("identity", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("protocol", "trouble", "named"),
+    [
+        ("PLAINTEXT", "Connect call failed", "KAFKA_BOOTSTRAP_SERVERS="),
+        ("SASL_PLAINTEXT", "Connect call failed", "KAFKA_BOOTSTRAP_SERVERS="),
+        ("SASL_PLAINTEXT", "[Error 58] SaslAuthenticationFailed", "KAFKA_SASL_MECHANISM, "),
+        ("SASL_PLAINTEXT", "[Error 29] TopicAuthorizationFailedError", "KAFKA_SASL_MECHANISM, "),
+    ],
+)
+def test_identity_names_the_setting_at_fault(protocol: str, trouble: str, named: str) -> None:
+    settings = Settings(
+        kafka_security_protocol=protocol,
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username="me",
+        kafka_sasl_password="secret",
+    )
+    assert identity._at_fault(settings, trouble).startswith(named)
+
+
+def test_identity_tells_on_a_terminal_how_far_it_is_and_wipes_it_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(identity, "PATIENCE_SECONDS", 0)
+    with identity._Progress("topic") as progress:
+        progress.tell(1, 2000)
+    assert capsys.readouterr().err == "", "no terminal"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with identity._Progress("topic") as progress:
+        progress.tell(1, 2000)
+        assert "reading topic: 1 of 2,000" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("\r\x1b[K")
