@@ -1,4 +1,4 @@
-"""Contestant: Quix Streams as it is installed, with a dataframe that does nothing with a JSON value.
+"""Contestant: Quix Streams as it is installed, with a dataframe that does nothing with JSON values.
 
 ``python -m bench.quix_noop BOOTSTRAP TOPIC GROUP EVENTS DIRECTORY``, in an environment of its
 own (:mod:`bench.quix`).

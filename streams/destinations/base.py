@@ -65,6 +65,9 @@ class Destination(Protocol):
     def subscriptions(self) -> Sequence[Subscription]:
         """In the order in which they fire."""
 
+    def candidates(self, kind: str) -> Sequence[Subscription]:
+        """Those of :attr:`subscriptions` that an event of a type may match, in their order."""
+
     def delete(self, event: Event) -> Request:
         """The request that erases a person. Raises ``PayloadError`` without an id."""
 

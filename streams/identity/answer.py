@@ -12,9 +12,7 @@ from itertools import pairwise
 
 import orjson
 
-from streams.identity.rules import _ALIAS as ALIAS
-from streams.identity.rules import _DEVICE as DEVICE
-from streams.identity.rules import MAX_CHAIN, Row
+from streams.identity.rules import ALIAS, DEVICE, MAX_CHAIN, Row
 
 
 class Selection:

@@ -31,8 +31,8 @@ Row: TypeAlias = list[list[Any]]
 MAX_CHAIN = 100
 """Longest alias chain that is followed. Chains have no cycles (see ``_learn_alias``)."""
 
-_DEVICE = b"d:"
-_ALIAS = b"a:"
+DEVICE = b"d:"
+ALIAS = b"a:"
 _NAMED = b"u:"
 _NOTHING = b""
 _NO_ROW: Row = []
@@ -60,8 +60,8 @@ class Identities:
         self._read = read
         self._scan = scan
         self._writes: dict[bytes, bytes | None] = {}
-        self._devices = _Rows(_DEVICE, self._stored, cached)
-        self._aliases = _Rows(_ALIAS, self._stored, cached)
+        self._devices = _Rows(DEVICE, self._stored, cached)
+        self._aliases = _Rows(ALIAS, self._stored, cached)
 
     def take_writes(self) -> dict[bytes, bytes | None]:
         """What changed since the last call, to be stored. None deletes a row."""
@@ -195,14 +195,20 @@ class Identities:
         # An email that came before the login is of the same person.
         gone = {*users, None}
         kept: Row = []
-        takes_place = False if device in users else self._alias_at(device, position) is not None
+        alias = _entry(self._aliases.get(device), position)
+        others = device not in users and alias[1] is not None
         for entry in row:
             if entry[0] > position or entry[1] not in gone:
                 kept.append(entry)
-                takes_place = True
-            elif takes_place:
+                others = True
+            elif others:
                 kept.append([entry[0], None, None, None])
-                takes_place = False
+                others = False
+        if alias[1] in users and any(e[0] < alias[0] and e[1] is not None for e in kept):
+            # Who was there before the alias must not be there again.
+            kept = [entry for entry in kept if entry[0] != alias[0]]
+            kept.append([alias[0], None, None, None])
+            kept.sort(key=_position)
         self._put(self._devices, device, kept)
 
     def _naming(self, rows: _Rows, user: str) -> list[str]:
@@ -271,7 +277,7 @@ class Identities:
         past = sum(1 for old in kept if old[0] <= self.horizon)
         row = kept[max(past - 1, 0) :]
         row.append(entry)
-        row.sort(key=lambda e: e[0])
+        row.sort(key=_position)
         self._put(rows, name, row)
 
     def _put(self, rows: _Rows, name: str, row: Row) -> None:
@@ -331,6 +337,11 @@ def _entry(row: Row, position: int) -> list[Any]:
             break
         found = entry
     return found
+
+
+def _position(entry: list[Any]) -> int:
+    position: int = entry[0]
+    return position
 
 
 def _index(user: str, prefix: bytes) -> bytes:

@@ -184,7 +184,7 @@ class Resolve:
         if event["type"] == DELETE:
             return [Subscription(DELETE, DELETE, bool, self._destination.delete)]
         try:
-            return [s for s in self._destination.subscriptions if s.matches(event)]
+            return [s for s in self._destination.candidates(event["type"]) if s.matches(event)]
         except Exception as error:
             log.exception("trigger failed", origin=str(pending.origin))
             pending.error = EventError("internal-error", f"{type(error).__name__}: {error}")

@@ -20,7 +20,6 @@ from streams.lookup import look_up, look_up_device
 from streams.source.ingest import partition_of
 from tests.property.test_identity import (
     DEVICES,
-    SEQUENCES,
     USERS,
     WITH_DELETIONS,
     Model,
@@ -138,7 +137,7 @@ def test_so_it_did_at_every_position_that_the_history_reaches(
 
 
 @always
-@given(SEQUENCES, COUNTS)
+@given(WITH_DELETIONS, COUNTS)
 def test_a_user_is_what_the_reference_says(events: list[Event], partitions: int) -> None:
     tables = Tables(partitions).feed(events)
     model = Model()

@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass, field
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.events import Event
@@ -182,6 +182,14 @@ def by_model(events: list[Event]) -> list[Event]:
 
 @always
 @given(WITH_DELETIONS)
+@example(
+    [
+        _plain("page", "d1", "u1", None),
+        {"type": "alias", "previousId": "d1", "userId": "u3"},
+        _plain("delete", None, "u3", None),
+        _plain("page", "d1", None, None),
+    ]
+)
 def test_it_is_what_the_reference_says(events: list[Event]) -> None:
     assert resolve(events, {}) == by_model(events)
 

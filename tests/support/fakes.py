@@ -217,6 +217,9 @@ class FakeDestination:
     def __init__(self, subscriptions: Sequence[Subscription] = ()) -> None:
         self.subscriptions = subscriptions
 
+    def candidates(self, kind: str) -> Sequence[Subscription]:
+        return self.subscriptions
+
     def delete(self, event: Event) -> Request:
         return Request("DELETE", "http://destination/", {}, event["messageId"])
 
