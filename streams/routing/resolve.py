@@ -53,7 +53,6 @@ class Batch:
     seen: Container[bytes]
     """Digests of those that were delivered before."""
     events: list[Pending] = field(default_factory=list)
-    shares: dict[str, Share] = field(default_factory=dict)
     streams: int = 0
     """Per-action streams that still have to map their share."""
 
@@ -138,9 +137,10 @@ class Resolve:
         identities = self._identities_of(chunk)
         seen = self._seen.held(partition, [event.digest for event in pending])
         batch = Batch(partition, identities, seen)
+        shares: dict[str, Share] = {}
         for position, item in items:
             if isinstance(item, Pending):
-                self._route(item, position, batch)
+                self._route(item, position, batch, shares)
             else:
                 identities.learn_broadcast(item, position)
         if writes := identities.take_writes():
@@ -149,9 +149,11 @@ class Resolve:
             self._tasks.start(self._bury(unreadable, progress))
         elif not pending:
             progress.finish(0)
-        await self._hand_on(batch)
+        await self._hand_on(batch, shares)
 
-    def _route(self, pending: Pending, position: int, batch: Batch) -> None:
+    def _route(
+        self, pending: Pending, position: int, batch: Batch, shares: dict[str, Share]
+    ) -> None:
         if pending.error is not None:
             batch.events.append(pending)
             return
@@ -174,9 +176,9 @@ class Resolve:
         if fires:
             pending.action = fires[0].action
         for place, subscription in enumerate(fires):
-            share = batch.shares.get(subscription.action)
+            share = shares.get(subscription.action)
             if share is None:
-                share = batch.shares[subscription.action] = Share(batch)
+                share = shares[subscription.action] = Share(batch)
             share.events.append((pending, place, subscription.build))
 
     def _firing(self, pending: Pending) -> list[Subscription]:
@@ -202,12 +204,12 @@ class Resolve:
             identities.horizon = (committed << ITEM_BITS) - 1
         return identities
 
-    async def _hand_on(self, batch: Batch) -> None:
+    async def _hand_on(self, batch: Batch, shares: Mapping[str, Share]) -> None:
         if not batch.events:
             return
-        batch.streams = len(batch.shares)
+        batch.streams = len(shares)
         self._batches[batch.partition].append(batch)
-        for action, share in batch.shares.items():
+        for action, share in shares.items():
             await self._streams[action].put(share)
         self._submit_mapped(batch.partition)
 
