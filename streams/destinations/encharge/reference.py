@@ -25,10 +25,20 @@ Fields with a star are required. The preset's mapping is what a new destination 
 preset's [trigger](triggers.md) fires the action.
 """
 
+_DELETION = """\
+## Deletion
+
+Not an action to subscribe to: every event of type `delete`, as Segment's privacy tools send it,
+erases a person at Encharge, by userId, else by anonymousId
+(`DELETE /v1/people?people[0][userId]=...`), and in this program's own tables
+([what a deletion forgets](architecture.md#what-a-deletion-forgets)). An id with `#`, `%`, `&` or `+`
+is written so that it means itself; Segment leaves these as they are, and so asks for another person.
+"""
+
 
 def reference() -> str:
     """The page, in Markdown."""
-    return "\n".join([_HEAD, *map(_section, ACTIONS.values())])
+    return "\n".join([_HEAD, *map(_section, ACTIONS.values()), _DELETION])
 
 
 def _section(action: Action) -> str:
