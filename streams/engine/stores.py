@@ -20,6 +20,10 @@ FORMAT_VERSION = 2
 BLOOM_BITS = 10
 """Of memory for each key, so that one look-up in a hundred of an absent key reads a block."""
 
+WRITE_BUFFER_BYTES = 4 << 20
+"""Rows of a store that are in memory only; at most twice. Small, as there are many stores, and
+as keys in no order are put into a small one at half the price."""
+
 _BLOCK_CACHE = Cache(64 << 20)
 """Shared by all stores of the process, as memory is."""
 
@@ -151,6 +155,7 @@ class RocksStore:
         options.create_if_missing(True)
         options.set_max_log_file_size(1 << 20)
         options.set_keep_log_file_num(2)
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         blocks = BlockBasedOptions()
         # Nearly all look-ups are of what is not there: a messageId, an alias.
         blocks.set_bloom_filter(BLOOM_BITS, block_based=False)
