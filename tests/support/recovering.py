@@ -84,7 +84,6 @@ class _Counting:
 
 
 async def main(job: Job) -> None:
-    Path(job.directory).mkdir(parents=True, exist_ok=True)
     app = new_faust_app(
         Settings(
             kafka_bootstrap_servers=job.bootstrap,
@@ -146,4 +145,6 @@ async def main(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Job(**orjson.loads(sys.argv[1]))))
+    given = Job(**orjson.loads(sys.argv[1]))
+    Path(given.directory).mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(given))
