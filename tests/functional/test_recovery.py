@@ -117,8 +117,9 @@ async def test_every_row_is_recovered_on_an_empty_disk(
     assert found["found"] == [None] * PARTITIONS
 
 
-async def test_a_worker_killed_at_recovery_goes_on_where_it_was(
-    kafka: Broker, unique: str, tmp_path: Path
+@pytest.mark.parametrize("end", ["kill_after", "stop_after"])
+async def test_a_worker_that_ended_at_recovery_goes_on_where_it_was(
+    kafka: Broker, unique: str, end: str, tmp_path: Path
 ) -> None:
     await kafka.create_topic(unique, PARTITIONS)
     job = Job(
@@ -130,8 +131,9 @@ async def test_a_worker_killed_at_recovery_goes_on_where_it_was(
         directory=str(tmp_path / "data"),
     )
     rows = await fill(kafka, job.changelog())
-    status, _ = await recover(Job(**{**vars(job), "kill_after": KEYS // 2}), tmp_path / "log")
-    assert status == -signal.SIGKILL, (tmp_path / "log").read_text()[-4000:]
+    status, _ = await recover(Job(**{**vars(job), end: KEYS // 2}), tmp_path / "log")
+    expected = -signal.SIGKILL if end == "kill_after" else 0
+    assert status == expected, (tmp_path / "log").read_text()[-4000:]
     status, found = await recover(job, tmp_path / "log")
     assert status == 0, (tmp_path / "log").read_text()[-4000:]
     assert_complete(found, rows)

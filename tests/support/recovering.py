@@ -43,6 +43,8 @@ class Job:
     store: str = "rocksdb"
     kill_after: int | None = None
     """kill -9 when so many rows are written."""
+    stop_after: int | None = None
+    """Stop in good order when so many rows are written."""
     trust_end_offsets: bool = True
 
     def arguments(self) -> list[str]:
@@ -65,9 +67,11 @@ class _Counting:
 
     written = 0
 
-    def __init__(self, store: Store, kill_after: int | None) -> None:
+    stop: asyncio.Event
+
+    def __init__(self, store: Store, job: Job) -> None:
         self._store = store
-        self._kill_after = kill_after
+        self._job = job
         self.found_offset = store.offset()
 
     def __getattr__(self, name: str) -> Any:
@@ -79,8 +83,14 @@ class _Counting:
     def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         self._store.write(rows, offset)
         _Counting.written += len(rows)
-        if self._kill_after is not None and _Counting.written >= self._kill_after:
+        if _reached(self._job.kill_after):
             os.kill(os.getpid(), signal.SIGKILL)
+        if _reached(self._job.stop_after):
+            _Counting.stop.set()
+
+
+def _reached(count: int | None) -> bool:
+    return count is not None and _Counting.written >= count
 
 
 async def main(job: Job) -> None:
@@ -103,7 +113,7 @@ async def main(job: Job) -> None:
             if job.store == "memory"
             else RocksStore(Path(job.directory) / TABLE / str(partition))
         )
-        stores[partition] = _Counting(store, job.kill_after)
+        stores[partition] = _Counting(store, job)
         return stores[partition]
 
     table = app.tables.add(
@@ -121,9 +131,16 @@ async def main(job: Job) -> None:
         async for _ in stream.noack().events():
             pass
 
+    _Counting.stop = asyncio.Event()
+    starting = asyncio.ensure_future(app.start())
+    stopping = asyncio.ensure_future(_Counting.stop.wait())
     try:
         async with asyncio.timeout(SECONDS):
-            await app.start()
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return
+            stopping.cancel()
+            await starting
             await app.tables.recovery.completed.wait()
         rows = {
             partition: {key: table.get(partition, key) for key in store.keys(b"k")}
