@@ -79,7 +79,9 @@ async def run(options: argparse.Namespace, console: Console) -> int:
             for history in histories:
                 name = f"{history.name}-{number}"
                 settings = _settings(broker, history, name)
-                await topics.ensure(settings, topics.owned_topics(settings, changelogs(settings), []))
+                await topics.ensure(
+                    settings, topics.owned_topics(settings, changelogs(settings), [])
+                )
                 await _fill(broker, settings, history)
                 (directory / name).mkdir()
                 result = await run_worker(
@@ -178,9 +180,7 @@ async def _events(broker: Broker, history: History, events: int) -> None:
 async def _fill(broker: Broker, settings: Settings, history: History) -> None:
     identities = topics.changelog_topic(settings, IDENTITIES)
     await _produce(broker, identities, _identity_rows(history.identities))
-    await _produce(
-        broker, topics.changelog_topic(settings, SEEN), _seen_rows(history.message_ids)
-    )
+    await _produce(broker, topics.changelog_topic(settings, SEEN), _seen_rows(history.message_ids))
 
 
 async def _produce(broker: Broker, topic: str, rows: Iterator[Row]) -> None:
@@ -210,9 +210,7 @@ async def _producer(broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
 # -- the command
 
 
-def _show(
-    console: Console, histories: Sequence[History], results: dict[str, list[Result]]
-) -> None:
+def _show(console: Console, histories: Sequence[History], results: dict[str, list[Result]]) -> None:
     table = Table(box=box.MARKDOWN)
     for title in (
         "history", "identities", "messageIds", "events/s", "CPU us/event", "resident MB", "ready s"
