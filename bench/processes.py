@@ -146,7 +146,7 @@ async def run_worker(
         process(["-m", "streams", "worker"], log, environment) as child,
         aiohttp.ClientSession() as http,
     ):
-        web = await _web_address(child, log)
+        web = await _web_address(child, log, seconds)
         try:
             async with asyncio.timeout(seconds):
                 await _until_ready(http, web)
@@ -167,8 +167,8 @@ async def run_worker(
         )
 
 
-async def _web_address(child: asyncio.subprocess.Process, log: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
+async def _web_address(child: asyncio.subprocess.Process, log: Path, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
     while child.returncode is None and time.monotonic() < deadline:
         if found := _ADDRESS.search(_text(log)):
             return found[1]
