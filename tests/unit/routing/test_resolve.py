@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -536,3 +537,21 @@ async def test_a_chunk_that_arrives_after_it_was_taken_away_is_left_alone(world:
     await world.take(event("1"))
     world.map()
     assert world.names() == ["1"]
+
+
+async def test_no_cycle_keeps_what_is_settled_alive(world: World) -> None:
+    # The collector runs every 20 seconds only (streams.engine.garbage).
+    gc.collect()
+    gc.disable()
+    try:
+        await world.take(*(event(str(n), "page", anonymousId="pc") for n in range(5)))
+        world.map()
+        world.settlement.delivered(*world.events())
+        world.settlement.flush_all()
+        await turns()
+        world.submitted.clear()
+        for stream in world.streams.values():
+            stream.shares.clear()
+        assert not [one for one in gc.get_objects() if type(one) is Pending]
+    finally:
+        gc.enable()
