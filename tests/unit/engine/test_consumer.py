@@ -172,7 +172,7 @@ async def test_agents_get_nothing_before_their_partitions_were_sought(world: Wor
     consumer = world.consumer
     asked: list[set[TP]] = []
 
-    async def getmany(active_partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:
+    async def getmany(*, active_partitions: set[TP], **_: Any) -> dict[TP, list[Any]]:
         asked.append(set(active_partitions))
         return {}
 
