@@ -136,6 +136,10 @@ class Identities:
             self._append(self._aliases, new, [position, None, teacher])
         if self._alias_at(old, position) != new:
             self._append(self._aliases, old, [position, new, teacher])
+        # A device that becomes a user's must not lend them the email of whom it was before.
+        _, user, email, _ = _entry(self._devices.get(old), position)
+        if email is not None and user is not None and not self._is_same(user, new, position):
+            self._append(self._devices, old, [position, new, None, teacher])
 
     def _is_same(self, user: str | None, other: str | None, position: int) -> bool:
         if user is None or other is None or user == other:

@@ -133,7 +133,9 @@ class Model:
             self.alias[old] = user
             if old in DEVICES:
                 # To name a device in an alias is to log in there.
-                self.login[old] = (user, self.login.get(old, (None, None))[1])
+                before, email = self.login.get(old, (None, None))
+                same = before is None or self.current(before) == self.current(user)
+                self.login[old] = (user, email if same else None)
         if device is None:
             return
         email = event_email(event)

@@ -154,6 +154,22 @@ def test_an_alias_of_a_device_is_a_login() -> None:
     ) == [None, "u", "u", "later", "later"]
 
 
+def test_an_alias_of_a_device_does_not_lend_one_user_s_email_to_another() -> None:
+    partition = Partition()
+    partition.take(identify("d", "u1", "1@example.com"), alias("d", "u2"))
+    [event] = partition.take(page("d"))
+    assert (event["userId"], email_of(event)) == ("u2", None)
+
+
+def test_an_alias_of_a_device_keeps_the_email_that_is_of_the_same_person() -> None:
+    before_login, former_id = Partition(), Partition()
+    before_login.take(identify("d", None, "1@example.com"), alias("d", "u1"))
+    former_id.take(identify("d", "u1", "1@example.com"), alias("u1", "u2"), alias("d", "u2"))
+    for partition, user in ((before_login, "u1"), (former_id, "u2")):
+        [event] = partition.take(page("d"))
+        assert (event["userId"], email_of(event)) == (user, "1@example.com")
+
+
 def test_an_email_alone_does_not_undo_an_alias_of_a_device() -> None:
     partition = Partition()
     assert partition.users(
