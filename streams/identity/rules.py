@@ -6,11 +6,12 @@ event that is read again after a crash finds what it found the first time, even 
 the tables are ahead of it; without this, a replayed anonymous event of a shared computer
 would go to whoever logged in last.
 
-Three kinds of rows, by id:
+Four kinds of rows, by id:
 
 ``d:<anonymousId>``      a device: the user who is logged in there, and their email
 ``a:<id>``               an alias: the id that replaced this one
 ``u:<id> NUL <row key>`` an index: that row names this id, so that it can be forgotten
+``m:<messageId>``        an alias or a deletion: where it was first read
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MAX_CHAIN = 100
 DEVICE = b"d:"
 ALIAS = b"a:"
 _NAMED = b"u:"
+_MESSAGE = b"m:"
 _NOTHING = b""
 _NO_ROW: Row = []
 _NOBODY: list[Any] = [-1, None, None, None]
@@ -100,11 +102,30 @@ class Identities:
     # -- learning
 
     def learn_broadcast(self, event: Event, position: int) -> None:
-        """Note what an event says about ids wherever they occur, in this partition too."""
+        """Note what an event says about ids wherever they occur, in this partition too.
+
+        It says so once, where it is first read. What comes again further on (a producer or
+        the ingest stage repeats what it is not sure of) must not undo what came in between.
+        """
+        if event["type"] == "alias" and event.get("previousId") == event.get("userId"):
+            return
+        if self._first_read(event, position) < position:
+            return
         if event["type"] == "alias":
             self._learn_alias(event, position)
         elif event["type"] == "delete":
             self._forget(event, position)
+
+    def _first_read(self, event: Event, position: int) -> int:
+        message = event.get("messageId")
+        if message is None:
+            return position
+        key = _MESSAGE + message.encode()
+        row = self._stored(key)
+        if row is not None:
+            return int(row)
+        self._writes[key] = b"%d" % position
+        return position
 
     def _login(self, event: Event, device: str, position: int) -> tuple[str | None, str | None]:
         """Note who an event says is logged in on its device.
@@ -129,7 +150,7 @@ class Identities:
         identify). One that would close a cycle makes its ``userId`` the end of the chain.
         """
         old, new = event.get("previousId"), event.get("userId")
-        if old is None or new is None or old == new:
+        if old is None or new is None:
             return
         teacher = event.get("messageId")
         if self._leads_through(new, old, position):
@@ -137,7 +158,7 @@ class Identities:
         if self._alias_at(old, position) != new:
             self._append(self._aliases, old, [position, new, teacher])
         # A device that becomes a user's must not lend them the email of whom it was before.
-        _, user, email, _ = _entry(self._devices.get(old), position)
+        _, user, email, _ = _entry(self._devices[old], position)
         if email is not None and user is not None and not self._is_same(user, new, position):
             self._append(self._devices, old, [position, new, None, teacher])
 
