@@ -113,7 +113,14 @@ class Pool:
         try:
             await until(committed, "everything committed", within, every=0.3)
         except AssertionError as error:
-            raise AssertionError(f"not committed: {left}") from error
+            metrics = [await worker.metrics() for worker in self.running]
+            lags = {
+                name: value
+                for samples in metrics
+                for name, value in samples.items()
+                if name.startswith("streams_consumer_lag") and value
+            }
+            raise AssertionError(f"not committed: {left}; workers see: {lags}") from error
 
     async def _lag(self) -> dict[str, int]:
         topics = [self.world.topic, f"{self.group}-events"]
