@@ -182,6 +182,11 @@ class Worker:
         assert self._process is not None
         self._process.send_signal(number)
 
+    async def ended(self, within: float = 15) -> int:
+        """Wait until the process ends by itself; gives its exit status."""
+        assert self._process is not None
+        return await asyncio.wait_for(self._process.wait(), within)
+
     async def end(self) -> None:
         """Kill the process if it was ever started."""
         if self._process is not None:

