@@ -24,6 +24,9 @@ START_SECONDS: Final = 60.0
 RUN_SECONDS: Final = 150.0
 """The longest that a contestant may take in one round; a usual one takes ten seconds."""
 POLL_SECONDS: Final = 0.2
+IDLE_SECONDS: Final = 3.0
+IDLE_SHARE: Final = 0.1
+"""Of a core: what a worker needs to wait for events, and to be looked at."""
 
 _OURS: Final = ("STREAMS_", "ENCHARGE_", "KAFKA_")
 _OUTCOME: Final = re.compile(
@@ -135,6 +138,14 @@ class Worker:
         settled = _sum(_OUTCOME, await self._metrics())
         return Sample(time.monotonic(), _cpu_seconds(self.pid), settled)
 
+    def resident_bytes(self) -> int:
+        """The most memory that it had so far; 0 where the system does not tell."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
     async def delivered(self) -> int:
         """Events delivered so far: all of them, or something else was measured."""
         return _sum(_DELIVERED, await self._metrics())
@@ -193,8 +204,20 @@ async def run_worker(
             last.at - first.at,
             last.cpu - first.cpu,
             start_seconds=running.start_seconds,
-            resident_bytes=_resident_bytes(running.pid),
+            resident_bytes=running.resident_bytes(),
         )
+
+
+async def until_idle(running: Worker, seconds: float = RUN_SECONDS) -> None:
+    """Wait until a worker without events has no work of its own left either."""
+    async with asyncio.timeout(seconds):
+        before = await running.sample()
+        while True:
+            await asyncio.sleep(IDLE_SECONDS)
+            now = await running.sample()
+            if now.cpu - before.cpu < IDLE_SHARE * (now.at - before.at):
+                return
+            before = now
 
 
 async def until_settled(
@@ -250,14 +273,6 @@ def _cpu_seconds(pid: int) -> float:
     except OSError:
         return float("nan")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def _tail(log: Path) -> str:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompactionStyle,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
 if sys.platform != "win32":
     import fcntl
@@ -161,6 +169,8 @@ class RocksStore:
         options.set_max_log_file_size(1 << 20)
         options.set_keep_log_file_num(2)
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        # Keys come in no order: merging by levels would write the whole store again and again.
+        options.set_compaction_style(DBCompactionStyle.universal())
         blocks = BlockBasedOptions()
         # Nearly all look-ups are of what is not there: a messageId, an alias.
         blocks.set_bloom_filter(BLOOM_BITS, block_based=False)
