@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -17,6 +15,7 @@ from yarl import URL
 from streams import config, topics
 from streams.destinations import registry
 from streams.engine.app import ChunkApp
+from streams.engine.garbage import collected_by_the_clock
 from streams.engine.producer import BatchProducer
 from streams.errors import BreakerError, BrokerError, SettingsError
 from streams.pipeline import Pipeline, changelogs, published, store_root
@@ -31,9 +30,6 @@ MAX_BATCH_BYTES = 900_000
 
 CHUNKS_WAITING = 32
 """Chunks that may wait before an agent; more are left in the client."""
-
-GARBAGE_SECONDS = 20.0
-"""How often cyclic garbage is looked for: rare, and made by failures mostly."""
 
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
@@ -80,7 +76,7 @@ async def run(
             try:
                 await app.start()
                 log.info("worker started", sources=sources, web=address)
-                async with collecting_garbage():
+                async with collected_by_the_clock():
                     await app.wait_for_stopped(stop)
             finally:
                 health.stopping()
@@ -163,28 +159,3 @@ def _credentials(settings: Settings) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context=context) if context is not None else None
-
-
-@asynccontextmanager
-async def collecting_garbage() -> AsyncIterator[None]:
-    """Have the collector run by the clock instead of by the number of new objects.
-
-    Events in flight are many objects and no cycles: counting them has the collector walk
-    them again and again, for a quarter of the processor's time, and find nothing.
-    """
-
-    async def collect() -> None:
-        while True:
-            await asyncio.sleep(GARBAGE_SECONDS)
-            gc.collect()
-
-    gc.collect()
-    # What is loaded now stays.
-    gc.freeze()
-    gc.disable()
-    task = asyncio.ensure_future(collect())
-    try:
-        yield
-    finally:
-        task.cancel()
-        gc.enable()

@@ -59,22 +59,30 @@ class Settlement:
         self._on_trip = on_trip
         self._writing: set[asyncio.Task[Any]] = set()
         self._delivered: dict[int, list[Pending]] = {}
+        self._filtered: dict[int, list[Pending]] = {}
 
     def delivered(self, *events: Pending) -> None:
         """The destination acknowledged events, and with them those merged into them."""
         self._metrics.latencies(event.produced_at for event in events)
         self._breaker.passed(sum(1 + len(event.merged) for event in events), monotonic())
         for event in events:
-            collected = self._delivered.get(event.partition)
-            if collected is None:
-                collected = self._delivered[event.partition] = []
-                asyncio.get_running_loop().call_later(
-                    REMEMBER_AFTER_SECONDS, self._write, event.partition
-                )
-            collected.append(event)
+            self._collect(self._delivered, event)
+
+    def _collect(self, collected: dict[int, list[Pending]], event: Pending) -> None:
+        events = collected.get(event.partition)
+        if events is None:
+            events = collected[event.partition] = []
+            asyncio.get_running_loop().call_later(
+                REMEMBER_AFTER_SECONDS, self._write, event.partition
+            )
+        events.append(event)
+
+    def filtered(self, event: Pending) -> None:
+        """No subscription fires for an event. It is remembered all the same, for what it taught."""
+        self._collect(self._filtered, event)
 
     def without_call(self, event: Pending, outcome: Outcome, reason: str = "") -> None:
-        """An event needs no call: it is filtered, or a duplicate."""
+        """An event needs neither a call nor to be remembered: it is a duplicate."""
         self._finish([event], outcome, reason)
 
     def rejected(
@@ -130,19 +138,23 @@ class Settlement:
 
     def _write(self, partition: int) -> None:
         events = self._delivered.pop(partition, [])
-        if events:
-            self._write_out(self._remember_and_finish(partition, events))
+        filtered = self._filtered.pop(partition, [])
+        if events or filtered:
+            self._write_out(self._remember_and_finish(partition, events, filtered))
 
-    async def _remember_and_finish(self, partition: int, events: list[Pending]) -> None:
+    async def _remember_and_finish(
+        self, partition: int, events: list[Pending], filtered: list[Pending]
+    ) -> None:
         merged = [earlier for event in events for earlier in event.merged]
         # Whoever reads a remembered event again skips it, and what it taught: so that
         # must be durable first.
-        for progress in {event.progress for event in (*events, *merged)}:
+        for progress in {event.progress for event in (*events, *merged, *filtered)}:
             for confirmation in progress.confirmations:
                 await confirmation
-        await self._remember(partition, [event.digest for event in (*merged, *events)])
+        await self._remember(partition, [event.digest for event in (*merged, *events, *filtered)])
         self._finish(merged, Outcome.COALESCED)
         self._finish(events, Outcome.DELIVERED)
+        self._finish(filtered, Outcome.FILTERED, "no-subscription")
 
     def _finish(self, events: Sequence[Pending], outcome: Outcome, reason: str = "") -> None:
         # The next owner of an abandoned chunk's partition reads it again, and counts it.
@@ -157,9 +169,10 @@ class Settlement:
 
     def flush_all(self) -> None:
         """Write what was collected now: a stop or a rebalance is near."""
-        for partition in list(self._delivered):
+        for partition in {*self._delivered, *self._filtered}:
             self._write(partition)
 
     def clear(self) -> None:
         """Forget what was collected: its partitions belong to another worker."""
         self._delivered.clear()
+        self._filtered.clear()

@@ -6,11 +6,12 @@ event that is read again after a crash finds what it found the first time, even 
 the tables are ahead of it; without this, a replayed anonymous event of a shared computer
 would go to whoever logged in last.
 
-Three kinds of rows, by id:
+Four kinds of rows, by id:
 
 ``d:<anonymousId>``      a device: the user who is logged in there, and their email
 ``a:<id>``               an alias: the id that replaced this one
 ``u:<id> NUL <row key>`` an index: that row names this id, so that it can be forgotten
+``m:<messageId>``        an alias or a deletion: where it was first read
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MAX_CHAIN = 100
 DEVICE = b"d:"
 ALIAS = b"a:"
 _NAMED = b"u:"
+_MESSAGE = b"m:"
 _NOTHING = b""
 _NO_ROW: Row = []
 _NOBODY: list[Any] = [-1, None, None, None]
@@ -80,14 +82,16 @@ class Identities:
         """
         if event["type"] in BROADCAST:
             self.learn_broadcast(event, position)
-            if event["type"] == "alias" and event.get("anonymousId") is not None:
-                self._login(event, position)
+            device = event.get("anonymousId")
+            if event["type"] == "alias" and device is not None:
+                self._login(event, device, position)
             return
         said = event.get("userId")
-        if event.get("anonymousId") is None:
+        device = event.get("anonymousId")
+        if device is None:
             user = said
         else:
-            user, email = self._login(event, position)
+            user, email = self._login(event, device, position)
             if email is not None and said is None:
                 _add_email(event, email)
         if user is not None:
@@ -108,9 +112,9 @@ class Identities:
         holder: tuple[str | None, str | None] = (None, None)
         if device is not None:
             holder = self._holder(device, position)
-        if event["type"] == "delete" or (not is_learned and holder == (None, None)):
+        if not is_learned and holder == (None, None):
             self.resolve(event, position)
-        elif event["type"] == "alias":
+        elif event["type"] in BROADCAST:
             if not is_learned:
                 self.learn_broadcast(event, position)
         else:
@@ -125,18 +129,36 @@ class Identities:
     # -- learning
 
     def learn_broadcast(self, event: Event, position: int) -> None:
-        """Note what an event says about ids wherever they occur, in this partition too."""
+        """Note what an event says about ids wherever they occur, in this partition too.
+
+        It says so once, where it is first read. What comes again further on (a producer or
+        the ingest stage repeats what it is not sure of) must not undo what came in between.
+        """
+        if event["type"] == "alias" and event.get("previousId") == event.get("userId"):
+            return
+        if self._first_read(event, position) < position:
+            return
         if event["type"] == "alias":
             self._learn_alias(event, position)
         elif event["type"] == "delete":
             self._forget(event, position)
 
-    def _login(self, event: Event, position: int) -> tuple[str | None, str | None]:
+    def _first_read(self, event: Event, position: int) -> int:
+        message = event.get("messageId")
+        if message is None:
+            return position
+        key = _MESSAGE + message.encode()
+        row = self._stored(key)
+        if row is not None:
+            return int(row)
+        self._writes[key] = b"%d" % position
+        return position
+
+    def _login(self, event: Event, device: str, position: int) -> tuple[str | None, str | None]:
         """Note who an event says is logged in on its device.
 
         Gives who is logged in then, and their email if the event itself states none.
         """
-        device = event["anonymousId"]
         known_user, known_email = self._holder(device, position)
         user, stated = event.get("userId"), event_email(event)
         if user is None:
@@ -155,13 +177,17 @@ class Identities:
         identify). One that would close a cycle makes its ``userId`` the end of the chain.
         """
         old, new = event.get("previousId"), event.get("userId")
-        if old is None or new is None or old == new:
+        if old is None or new is None:
             return
         teacher = event.get("messageId")
         if self._leads_through(new, old, position):
             self._append(self._aliases, new, [position, None, teacher])
         if self._alias_at(old, position) != new:
             self._append(self._aliases, old, [position, new, teacher])
+        # A device that becomes a user's must not lend them the email of whom it was before.
+        _, user, email, _ = _entry(self._devices[old], position)
+        if email is not None and user is not None and not self._is_same(user, new, position):
+            self._append(self._devices, old, [position, new, None, teacher])
 
     def _is_same(self, user: str | None, other: str | None, position: int) -> bool:
         if user is None or other is None or user == other:
@@ -211,18 +237,18 @@ class Identities:
 
     def _drop(self, rows: _Rows, name: str, position: int, only: set[str] | None = None) -> None:
         """Remove what a row says up to ``position``, or what it says of some ids only."""
-        row = rows.get(name)
+        row = rows[name]
         kept = [e for e in row if e[0] > position or (only is not None and e[1] not in only)]
         self._put(rows, name, kept)
 
     def _forget_users(self, device: str, users: set[str], position: int) -> None:
-        row = self._devices.get(device)
+        row = self._devices[device]
         if device not in users and not any(e[1] in users and e[0] <= position for e in row):
             return
         # An email that came before the login is of the same person.
         gone = {*users, None}
         kept: Row = []
-        alias = _entry(self._aliases.get(device), position)
+        alias = _entry(self._aliases[device], position)
         others = device not in users and alias[1] is not None
         for entry in row:
             if entry[0] > position or entry[1] not in gone:
@@ -258,9 +284,9 @@ class Identities:
 
     def _holder(self, device: str, position: int) -> tuple[str | None, str | None]:
         """Who is logged in, as their events or an alias of the device said, and their email."""
-        row = self._devices.get(device)
+        row = self._devices[device]
         since, user, email, _ = _entry(row, position) if row else _NOBODY
-        alias = self._aliases.get(device)
+        alias = self._aliases[device]
         if alias:
             entry = _entry(alias, position)
             if entry[1] is not None and entry[0] > since:
@@ -270,7 +296,7 @@ class Identities:
     def follow(self, user: str, position: int) -> str:
         """The id that stands for ``user`` at ``position``, through any chain of aliases."""
         for _ in range(MAX_CHAIN):
-            row = self._aliases.get(user)
+            row = self._aliases[user]
             if not row:
                 break
             following = _entry(row, position)[1]
@@ -291,14 +317,14 @@ class Identities:
     # -- rows
 
     def _alias_at(self, old: str, position: int) -> str | None:
-        new: str | None = _entry(self._aliases.get(old), position)[1]
+        new: str | None = _entry(self._aliases[old], position)[1]
         return new
 
     def _stored(self, key: bytes) -> bytes | None:
         return self._writes[key] if key in self._writes else self._read(key)
 
     def _append(self, rows: _Rows, name: str, entry: list[Any]) -> None:
-        row = rows.get(name)
+        row = rows[name]
         kept = [old for old in row if old[0] != entry[0]]
         # Of the committed past only the last word can be asked for again.
         past = sum(1 for old in kept if old[0] <= self.horizon)
@@ -309,10 +335,10 @@ class Identities:
 
     def _put(self, rows: _Rows, name: str, row: Row) -> None:
         """Change a row; without an entry it is deleted. The index follows."""
-        before = rows.get(name)
+        before = rows[name]
         if row == before:
             return
-        rows.put(name, row)
+        rows[name] = row
         self._writes[rows.prefix + name.encode()] = orjson.dumps(row) if row else None
         named = {entry[1] for entry in row}
         was_named = {entry[1] for entry in before}
@@ -322,36 +348,33 @@ class Identities:
                 self._writes[index] = _NOTHING if user in named else None
 
 
-class _Rows:
-    """The rows of one kind, by id, with those in use kept parsed.
+class _Rows(dict[str, Row]):
+    """The rows of one kind, by id, with those in use kept parsed. Rows are not to be changed.
 
     Kept in two halves: when the new half is full, it becomes the old one, and what is still
     in use moves on. So a look-up costs no bookkeeping, and memory has a bound.
     """
 
     def __init__(self, prefix: bytes, read: Read, capacity: int) -> None:
+        super().__init__()
         self.prefix = prefix
         self._read = read
         self._capacity = capacity
-        self._new: dict[str, Row] = {}
         self._old: dict[str, Row] = {}
 
-    def get(self, name: str) -> Row:
-        """The row of an id; not to be changed."""
-        row = self._new.get(name)
+    def __missing__(self, name: str) -> Row:
+        row = self._old.get(name)
         if row is None:
-            row = self._old.get(name)
-            if row is None:
-                stored = self._read(self.prefix + name.encode())
-                row = _NO_ROW if stored is None else orjson.loads(stored)
-            self.put(name, row)
+            stored = self._read(self.prefix + name.encode())
+            row = _NO_ROW if stored is None else orjson.loads(stored)
+        self[name] = row
         return row
 
-    def put(self, name: str, row: Row) -> None:
-        """Replace the row of an id."""
-        if len(self._new) >= self._capacity:
-            self._old, self._new = self._new, {}
-        self._new[name] = row
+    def __setitem__(self, name: str, row: Row) -> None:
+        if len(self) >= self._capacity:
+            self._old = dict(self)
+            self.clear()
+        super().__setitem__(name, row)
 
 
 def _entry(row: Row, position: int) -> list[Any]:

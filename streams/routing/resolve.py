@@ -176,10 +176,10 @@ class Resolve:
                 user=pending.redrive.user,
             )
         fires = self._firing(pending)
-        if not fires and pending.error is None:
-            self._settlement.without_call(pending, Outcome.FILTERED, "no-subscription")
-            return
         underway[pending.digest] = pending
+        if not fires and pending.error is None:
+            self._settlement.filtered(pending)
+            return
         batch.events.append(pending)
         pending.requests = [None] * len(fires)
         if fires:

@@ -111,8 +111,8 @@ class Ingest:
                 # Another try of an event that others have overtaken.
                 header = _late_header(record, key, late)
                 items[home].append((header, raw))
-                if head.type == "alias" and late[0].is_resolved:
-                    # Every partition has heard of it at its time, and perhaps of newer ones.
+                if late[0].is_resolved:
+                    # Of an alias or a deletion every partition has heard at its time.
                     continue
             else:
                 items[home].append(((EVENT, key, record.offset, record.timestamp), raw))

@@ -145,11 +145,26 @@ async def test_a_rejected_event_counts_when_it_is_in_the_dead_letters(world: Wor
 async def test_an_event_that_needs_no_call_counts_at_once(world: World) -> None:
     one, two = world.events("ab")
     world.settlement.without_call(one, Outcome.DUPLICATE)
-    world.settlement.without_call(two, Outcome.FILTERED, "no-subscription")
+    world.settlement.without_call(two, Outcome.DUPLICATE)
     assert (world.settled, world.done) == (["a", "b"], [True])
+    assert samples(world.metrics)["streams_events_duplicate_total{action=track}"] == 2
+
+
+async def test_a_filtered_event_is_remembered_before_it_counts(world: World) -> None:
+    # It may have taught something: when it comes again, that is old.
+    world.durable.clear()
+    one, two = world.events("ab")
+    world.settlement.filtered(one)
+    world.settlement.delivered(two)
+    await eventually(lambda: world.remembered)
+    await turns()
+    assert (world.settled, world.done) == ([], [])
+    world.durable.set()
+    await eventually(lambda: world.done)
+    assert {d for _, digests in world.remembered for d in digests} == {one.digest, two.digest}
     found = samples(world.metrics)
-    assert found["streams_events_duplicate_total{action=track}"] == 1
     assert found["streams_events_filtered_total{action=track,reason=no-subscription}"] == 1
+    assert found["streams_events_delivered_total{action=track}"] == 1
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "rejected", "without_call"])

@@ -154,6 +154,22 @@ def test_an_alias_of_a_device_is_a_login() -> None:
     ) == [None, "u", "u", "later", "later"]
 
 
+def test_an_alias_of_a_device_does_not_lend_one_user_s_email_to_another() -> None:
+    partition = Partition()
+    partition.take(identify("d", "u1", "1@example.com"), alias("d", "u2"))
+    [event] = partition.take(page("d"))
+    assert (event["userId"], email_of(event)) == ("u2", None)
+
+
+def test_an_alias_of_a_device_keeps_the_email_that_is_of_the_same_person() -> None:
+    before_login, former_id = Partition(), Partition()
+    before_login.take(identify("d", None, "1@example.com"), alias("d", "u1"))
+    former_id.take(identify("d", "u1", "1@example.com"), alias("u1", "u2"), alias("d", "u2"))
+    for partition, user in ((before_login, "u1"), (former_id, "u2")):
+        [event] = partition.take(page("d"))
+        assert (event["userId"], email_of(event)) == (user, "1@example.com")
+
+
 def test_an_email_alone_does_not_undo_an_alias_of_a_device() -> None:
     partition = Partition()
     assert partition.users(
@@ -401,8 +417,11 @@ def test_a_late_event_that_was_never_resolved_teaches_only_what_nobody_knows() -
     assert (event["userId"], event_email(event)) == ("ann", "a@x.org")
 
 
-def test_a_late_deletion_forgets_what_was_learned_since() -> None:
+def test_a_late_deletion_forgets_once_and_not_what_was_learned_since() -> None:
     p = Partition()
     p.take(identify("d", "ann"))
-    late(p, {"type": "delete", "userId": "ann"}, user="ann")
+    late(p, {"type": "delete", "userId": "ann"}, learned=False)
     assert p.rows == {}
+    p.take(identify("d", "ann"))
+    late(p, {"type": "delete", "userId": "ann"}, user="ann")
+    assert p.users(page("d")) == ["ann"]

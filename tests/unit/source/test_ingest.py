@@ -272,9 +272,9 @@ async def test_a_redriven_event_that_is_still_none_counts_its_tries() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "is_resolved", "partitions"),
-    [("alias", True, 1), ("alias", False, 4), ("delete", True, 4)],
+    [("alias", True, 1), ("alias", False, 4), ("delete", True, 1), ("delete", False, 4)],
 )
-async def test_a_redriven_alias_is_not_told_again_where_it_is_known(
+async def test_what_is_about_an_id_is_not_told_again_where_it_is_known(
     kind: str, is_resolved: bool, partitions: int
 ) -> None:
     world = World()
