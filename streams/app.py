@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from streams import config, topics
 from streams.destinations import registry
 from streams.engine.app import ChunkApp
 from streams.engine.garbage import collected_by_the_clock
+from streams.engine.lease import Lease
 from streams.engine.producer import BatchProducer
 from streams.errors import BreakerError, BrokerError, SettingsError
 from streams.pipeline import Pipeline, changelogs, published, store_root
@@ -30,6 +32,10 @@ MAX_BATCH_BYTES = 900_000
 
 CHUNKS_WAITING = 32
 """Chunks that may wait before an agent; more are left in the client."""
+
+SHORTEST_LEASE_SECONDS = 6.0
+"""A machine that is short of processors is not silent. Kafka's brokers allow no shorter session,
+unless told to."""
 
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
@@ -54,7 +60,15 @@ async def run(
     )
     metrics = Metrics()
     health = Health()
-    producer = BatchProducer(max_batch_bytes=MAX_BATCH_BYTES, **settings.kafka_client_options())
+    lease = Lease(
+        max(settings.streams_session_seconds, SHORTEST_LEASE_SECONDS),
+        on_lost=lambda gap: _end_at_once(settings, gap),
+    )
+    producer = BatchProducer(
+        max_batch_bytes=MAX_BATCH_BYTES,
+        may_send=lease.holds,
+        **settings.kafka_client_options(),
+    )
     await producer.start()
     # The embedded broker misreports where a topic ends, and a store on disk looks ahead of it.
     app = new_faust_app(settings, trust_end_offsets=producer.is_idempotent)
@@ -70,6 +84,7 @@ async def run(
         stop=stop.set,
     )
     health.watch(app)
+    keeper = asyncio.ensure_future(lease.keep())
     try:
         async with serve(settings, metrics, health) as address:
             started(address)
@@ -89,6 +104,17 @@ async def run(
     finally:
         await pipeline.close()
         await producer.stop()
+        keeper.cancel()
+
+
+def _end_at_once(settings: Settings, gap: float) -> None:
+    log.error(
+        f"this worker was silent for {gap:.0f} s, longer than STREAMS_SESSION_SECONDS "
+        f"({settings.streams_session_seconds:g}): its partitions are others' by now. It ends "
+        "here, with nothing sent or written over theirs; start it again"
+    )
+    # An orderly end would call, produce and commit what is not its own any more.
+    os._exit(1)
 
 
 def _why_crashed(settings: Settings, reason: BaseException | None) -> str:

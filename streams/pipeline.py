@@ -113,7 +113,7 @@ class Pipeline:
         self._paused: set[int] = set()
         self._crash: asyncio.Future[None] | None = None
         self._directory: Directory | None = None
-        self._tasks = Tasks(self._failed)
+        self._tasks = Tasks(self.fail)
         dead_letters = DeadLetters(producer, settings.dlq_topic)
         self._identities = ChunkTable(
             app,
@@ -195,7 +195,7 @@ class Pipeline:
             self._deliverer.take(events)
         except Exception as error:
             # A timer called, and would only log it; the window's events would wait for ever.
-            self._failed(error)
+            self.fail(error)
 
     def _new_deliverer(self, on_misconfigured: Callable[[str | None], None]) -> Deliverer:
         settings = self._settings
@@ -243,7 +243,8 @@ class Pipeline:
         self._settlement.clear()
         self._resolve.abandon()
 
-    def _failed(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the worker: it cannot go on."""
         if self._crash is None:
             self._crash = asyncio.ensure_future(self._app.crash(error))
 

@@ -230,6 +230,9 @@ async def test_aiokafka_has_the_two_knobs_that_are_set_from_outside(app: ChunkAp
     assert isinstance(accumulator._batch_ttl, int | float), (
         f"batches would be dropped again after a time, and a person's events reordered. {ADVICE}"
     )
+    assert inspect.iscoroutinefunction(producer._sender._send_produce_req), (
+        f"a worker that was silent for too long would send what it has left. {ADVICE}"
+    )
     await client.stop()
     await producer.stop()
 
