@@ -19,7 +19,7 @@ from streams.engine.app import ChunkApp
 from streams.engine.garbage import collected_by_the_clock
 from streams.engine.lease import Lease
 from streams.engine.producer import BatchProducer
-from streams.errors import BrokerError, SettingsError
+from streams.errors import BreakerError, BrokerError, SettingsError
 from streams.pipeline import Pipeline, changelogs, published, store_root
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
@@ -50,7 +50,8 @@ async def run(
     """Run a worker until ``stop`` is set, then drain, commit and return.
 
     ``started`` is called with the address of the web server. Raises ``SettingsError`` or
-    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on.
+    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
+    ``BreakerError`` when too many events become dead letters.
     """
     destination = registry.build(settings, config.load(settings.streams_config, registry.check))
     _make_data_directory(settings)
@@ -79,6 +80,8 @@ async def run(
         producer=producer,
         metrics=metrics,
         on_misconfigured=health.destination_refuses,
+        on_tripped=health.breaker_tripped,
+        stop=stop.set,
     )
     health.watch(app)
     keeper = asyncio.ensure_future(lease.keep())
@@ -94,6 +97,8 @@ async def run(
                 health.stopping()
                 log.info("worker stops", crashed=app.crashed)
                 await app.stop()
+        if pipeline.tripped is not None:
+            raise BreakerError(pipeline.tripped)
         if app.crashed:
             raise BrokerError(_why_crashed(settings, app.crash_reason))
     finally:

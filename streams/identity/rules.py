@@ -99,6 +99,33 @@ class Identities:
             if current is not said:
                 event["userId"] = current
 
+    def resolve_late(
+        self, event: Event, position: int, *, is_learned: bool, user: str | None
+    ) -> None:
+        """As :meth:`resolve`, for an event that was held up while later ones went on.
+
+        It belongs to whoever it belonged to in its own time, and teaches nothing that could
+        take the place of something newer. ``is_learned``: it was resolved before, as an
+        event of ``user``. Else it teaches who is logged in where nobody is known to be.
+        """
+        device, said = event.get("anonymousId"), event.get("userId")
+        holder: tuple[str | None, str | None] = (None, None)
+        if device is not None:
+            holder = self._holder(device, position)
+        if not is_learned and holder == (None, None):
+            self.resolve(event, position)
+        elif event["type"] in BROADCAST:
+            if not is_learned:
+                self.learn_broadcast(event, position)
+        else:
+            if not is_learned:
+                user = holder[0] if said is None else said
+            email = holder[1] if self._is_same(user, holder[0], position) else None
+            if email is not None and said is None and event_email(event) is None:
+                _add_email(event, email)
+            if user is not None:
+                event["userId"] = self.follow(user, position)
+
     # -- learning
 
     def learn_broadcast(self, event: Event, position: int) -> None:

@@ -19,6 +19,7 @@ import structlog
 from streams.batching.pending import Pending, Progress, by_partition
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.record import DeadLetter
+from streams.dead_letters.redrive import Redrive
 from streams.delivery.seen import SeenTable, digest
 from streams.delivery.settle import Settlement
 from streams.destinations.base import Destination, Request, Subscription
@@ -165,7 +166,15 @@ class Resolve:
                 batch.identities.learn_broadcast(event, position)
             self._settlement.without_call(pending, Outcome.DUPLICATE)
             return
-        batch.identities.resolve(event, position)
+        if pending.redrive is None:
+            batch.identities.resolve(event, position)
+        else:
+            batch.identities.resolve_late(
+                event,
+                position,
+                is_learned=pending.redrive.is_resolved,
+                user=pending.redrive.user,
+            )
         fires = self._firing(pending)
         underway[pending.digest] = pending
         if not fires and pending.error is None:
@@ -309,7 +318,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
     topic, source_partition = source
     partition, position = record.partition, record.offset << ITEM_BITS
     items: list[tuple[int, Pending | Event]] = []
-    for (kind, lane, offset, timestamp), raw in packed.unpack(record.value):
+    for (kind, lane, offset, timestamp, *late), raw in packed.unpack(record.value):
         error = None
         try:
             event = orjson.loads(raw)
@@ -335,6 +344,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
                 event["type"],
                 [],
                 error,
+                redrive=Redrive(*late[0]) if late else None,
             )
         items.append((position, event))
         position += 1

@@ -7,19 +7,23 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pytest
 
 from streams.agents import map_share
 from streams.batching.pending import Pending
 from streams.dead_letters.producer import DeadLetters
+from streams.dead_letters.redrive import Redrive
 from streams.delivery import settle
 from streams.delivery.seen import digest
 from streams.delivery.settle import Settlement
 from streams.destinations.base import Subscription
+from streams.engine import packed
 from streams.errors import PayloadError
 from streams.outcomes import Outcome
 from streams.routing import resolve
 from streams.routing.resolve import Resolve, Share
+from streams.source.ingest import EVENT, PARTITION_HEADER, TOPIC_HEADER
 from streams.telemetry.metrics import Metrics
 from tests.support.fakes import (
     Failures,
@@ -577,6 +581,27 @@ async def test_a_chunk_that_arrives_after_it_was_taken_away_is_left_alone(world:
     await world.take(event("1"))
     world.map()
     assert world.names() == ["1"]
+
+
+async def test_a_redriven_event_is_resolved_as_of_its_own_time_and_counts_its_tries(
+    world: World,
+) -> None:
+    await world.take(event("1", "identify", anonymousId="a", userId="ann"))
+    await world.take(event("2", "identify", anonymousId="a", userId="bob"))
+    heads = [(EVENT, "a", 5, 1_600_000_000_000, [2, "0@7", True, "ann"])]
+    body = orjson.dumps({"type": "track", "anonymousId": "a"})
+    headers = [(TOPIC_HEADER, b"source"), (PARTITION_HEADER, b"3")]
+    stored = record(packed.pack(heads, [body]), 9, topic="stage", headers=headers)
+    await world.resolve.take(chunk([stored], "stage"))
+    world.map()
+    redriven = world.events()[-1]
+    assert redriven.redrive == Redrive(2, "0@7", is_resolved=True, user="ann")
+    assert redriven.event["userId"] == "ann"
+    assert redriven.event["messageId"] == "kafka-source-3-5", "as when it was first read"
+    assert redriven.event["timestamp"] == "2020-09-13T12:26:40.000Z"
+    await world.take(event("4"))
+    world.map()
+    assert world.events()[-1].event["userId"] == "bob"
 
 
 async def test_no_cycle_keeps_what_is_settled_alive(world: World) -> None:
