@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,9 @@ CHUNKS_WAITING = 32
 SHORTEST_LEASE_SECONDS = 6.0
 """A machine that is short of processors is not silent. Kafka's brokers allow no shorter session,
 unless told to."""
+
+CRASH_SECONDS = 20.0
+"""For the orderly end of a worker that crashed."""
 
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
@@ -95,7 +99,11 @@ async def run(
                     await app.wait_for_stopped(stop)
             finally:
                 health.stopping()
-                log.info("worker stops", crashed=app.crashed)
+                if app.crashed:
+                    log.error("worker stops", why=_why_crashed(settings, app.crash_reason))
+                    _end_within(CRASH_SECONDS)
+                else:
+                    log.info("worker stops")
                 await app.stop()
         if pipeline.tripped is not None:
             raise BreakerError(pipeline.tripped)
@@ -105,6 +113,16 @@ async def run(
         await pipeline.close()
         await producer.stop()
         keeper.cancel()
+
+
+def _end_within(seconds: float) -> None:
+    """See to it that a worker that crashed ends: what broke may also hold up its orderly end.
+
+    What is not committed is read again at the next start, as after a kill.
+    """
+    end = threading.Timer(seconds, os._exit, [1])
+    end.daemon = True
+    end.start()
 
 
 def _end_at_once(settings: Settings, gap: float) -> None:
