@@ -14,6 +14,7 @@ from rocksdict import (
     BlockBasedOptions,
     Cache,
     DBCompactionStyle,
+    DBCompressionType,
     Options,
     Rdict,
     WriteBatch,
@@ -27,6 +28,8 @@ FORMAT_VERSION = 2
 
 BLOOM_BITS = 10
 """Of memory for each key, so that one look-up in a hundred of an absent key reads a block."""
+
+BLOCK_BYTES = 1024
 
 WRITE_BUFFER_BYTES = 4 << 20
 """Rows of a store that are in memory only; at most twice. Small, as there are many stores, and
@@ -175,6 +178,9 @@ class RocksStore:
         # Nearly all look-ups are of what is not there: a messageId, an alias.
         blocks.set_bloom_filter(BLOOM_BITS, block_based=False)
         blocks.set_block_cache(_BLOCK_CACHE)
+        # Rows are read one by one, in no order: small blocks, and none to be unpacked.
+        blocks.set_block_size(BLOCK_BYTES)
+        options.set_compression_type(DBCompressionType.none())
         options.set_block_based_table_factory(blocks)
         access = AccessType.read_write()
         if ttl_seconds is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 import orjson
@@ -136,6 +137,9 @@ class Resolve:
         self._progress.add(progress)
         self._loaded(partition, len(pending))
         identities = self._identities_of(chunk)
+        identities.prepare(
+            [event.event for event in pending], partial(self._identities.get_many, partition)
+        )
         seen = self._seen.held(partition, [event.digest for event in pending])
         batch = Batch(partition, identities, seen)
         shares: dict[str, Share] = {}

@@ -90,6 +90,7 @@ def resolve(
         size = max(1, left.pop(0)) if left else len(events)
         part, events = events[:size], events[size:]
         identities = identities_of(rows, horizon)
+        identities.prepare(part, lambda keys: [rows.get(key) for key in keys])
         for event in part:
             identities.resolve(event, position)
             found.append(event)

@@ -51,6 +51,9 @@ class Rows:
     def reader(self, partition: int) -> Any:
         return self.rows.setdefault(partition, {}).get
 
+    def get_many(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.rows.setdefault(partition, {}).get(key) for key in keys]
+
     def scanner(self, partition: int) -> Any:
         rows = self.rows.setdefault(partition, {})
         return lambda prefix: [key for key in rows if key.startswith(prefix)]
