@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli import dev, explain, identity, validate, worker
+from streams.cli import dev, explain, identity, replay, validate, worker
 
 app = typer.Typer(
     name="streams",
@@ -18,4 +18,5 @@ app.command("worker", help=worker.HELP, epilog=worker.settings_help())(worker.wo
 app.command("explain", help=explain.HELP)(explain.explain)
 app.command("validate", help=validate.HELP)(validate.validate)
 app.command("identity", help=identity.HELP)(identity.identity)
+app.command("replay", help=replay.HELP)(replay.replay)
 app.add_typer(dev.app, name="dev")
