@@ -31,6 +31,7 @@ from streams.cli.explain import NO_KEY
 from streams.cli.run import run
 from streams.cli.validate import load
 from streams.destinations import registry
+from streams.engine.garbage import collected_by_the_clock
 from streams.engine.lag import GroupLag
 from streams.engine.producer import BatchProducer
 from streams.errors import BrokerError, SettingsError, StreamsError
@@ -38,7 +39,7 @@ from streams.replay import checkpoint, sources
 from streams.replay.checkpoint import Checkpoint
 from streams.replay.filters import Filter
 from streams.replay.forecast import Forecast
-from streams.replay.lines import Found, Reader
+from streams.replay.lines import Reader
 from streams.replay.order import ExternalSort
 from streams.replay.pace import Pace
 from streams.replay.produce import FORCED_HEADER, HEADER, Gate, LiveFirst, Open, Replay
@@ -73,7 +74,8 @@ FILE:LINE: what is wrong, and does not stop the rest, unless --strict.
 
 With --json one object: {"topic", "run", "dryRun", "isComplete", "files", "read", "produced",
 "filtered", "broken", "skipped", "left", "people", "first", "last", "problems", "seconds",
-"forecast"}, where read = produced + filtered + broken + skipped + left.
+"secondsReading", "secondsProducing", "forecast"}; read = produced + filtered + broken + skipped +
+left.
 
 Example: streams replay --since 2026-11-01 --until 2026-11-08 --dry-run s3://archive/segment-logs
 """
@@ -269,6 +271,7 @@ class _Command:
         self._report = Report(files_skipped=listing.skipped)
         self._path = _checkpoint_path(options, settings, self._topic)
         self._partitions = 0
+        self._seconds = {"reading": 0.0, "producing": 0.0}
 
     def run(self) -> None:
         started = time.monotonic()
@@ -277,15 +280,19 @@ class _Command:
         with ExitStack() as stack:
             order = stack.enter_context(ExternalSort(self._options.temp_dir))
             shown = stack.enter_context(_Shown())
-            if run(lambda stop: self._read(stop, order, point, shown)):
+            is_read = run(lambda stop: self._read(stop, order, point, shown))
+            self._seconds["reading"] = time.monotonic() - started
+            if is_read:
                 self._check(point, order)
                 shown.pause()
                 if not self._is_wanted():
                     raise StreamsError("nothing was produced")
+                begun = time.monotonic()
                 is_complete = run(lambda stop: self._produce(stop, order, point, shown))
+                self._seconds["producing"] = time.monotonic() - begun
         if is_complete and self._path is not None:
             self._path.unlink(missing_ok=True)
-        self._tell(point, is_complete, time.monotonic() - started)
+        self._tell(point, is_complete=is_complete)
 
     def _checkpoint(self) -> Checkpoint:
         found = None
@@ -305,21 +312,19 @@ class _Command:
         finally:
             await producer.stop()
 
-        def take(found: Found, at: int) -> None:
-            order.add(at, found.key, found.raw)
-
         scan = _scan(
             self._options,
             self._settings,
             self._report,
-            take=take,
+            take=order.add,
             shown=shown,
             listing=self._listing,
             should_stop=stop.is_set,
             forced_run=point.run if self._options.force else None,
         )
         try:
-            await asyncio.to_thread(scan.read, self._listing.files)
+            async with collected_by_the_clock():
+                await asyncio.to_thread(scan.read, self._listing.files)
         except StoppedError:
             return False
         return not stop.is_set()
@@ -378,7 +383,8 @@ class _Command:
                 drain_seconds=self._settings.streams_drain_seconds,
             )
             try:
-                return await doing.run(order.blocks())
+                async with collected_by_the_clock():
+                    return await doing.run(order.blocks())
             except BrokerError as error:
                 print(f"streams: {error}", file=sys.stderr)
                 return False
@@ -426,7 +432,8 @@ class _Command:
             on_wait=on_wait,
         )
 
-    def _tell(self, point: Checkpoint, is_complete: bool, seconds: float) -> None:
+    def _tell(self, point: Checkpoint, *, is_complete: bool) -> None:
+        seconds = sum(self._seconds.values())
         data = {
             "topic": self._topic,
             "run": point.run,
@@ -434,6 +441,8 @@ class _Command:
             "isComplete": is_complete,
             **self._report.as_object(),
             "seconds": round(seconds, 3),
+            "secondsReading": round(self._seconds["reading"], 3),
+            "secondsProducing": round(self._seconds["producing"], 3),
             "forecast": None,
         }
         if self._options.as_json:

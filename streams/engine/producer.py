@@ -11,8 +11,7 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -32,13 +31,12 @@ TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeEr
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record to produce. ``timestamp`` in milliseconds, None for the broker's choice."""
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = field(default=())
+    headers: Sequence[tuple[str, bytes]] = ()
     timestamp: int | None = None
 
 

@@ -9,7 +9,6 @@ import orjson
 
 from streams.destinations.base import Destination
 from streams.errors import PayloadError
-from streams.replay.lines import Found
 from streams.source.integrations import enabled
 
 
@@ -28,13 +27,13 @@ class Forecast:
         self.without_calls: Counter[str] = Counter()
         """Events that nothing would be sent for, by reason."""
 
-    def take(self, found: Found, _at: int) -> None:
+    def take(self, _at: int, _key: bytes, raw: bytes) -> None:
         """Count an event."""
         self.events += 1
-        if not enabled(found.head.integrations, self._destination.integration_names):
+        event = orjson.loads(raw)
+        if not enabled(event.get("integrations"), self._destination.integration_names):
             self.without_calls["integrations"] += 1
             return
-        event = orjson.loads(found.raw)
         failed = False
         calls = 0
         for action, build in self._builders(event):

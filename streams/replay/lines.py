@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -11,7 +11,7 @@ import orjson
 
 from streams.errors import InvalidEvent
 from streams.replay.formats import ENVELOPES, Envelope, Inner
-from streams.replay.times import moment_of
+from streams.replay.times import micros, moment_of
 from streams.source.head import Head, read_head
 from streams.source.normalise import number_text, person_key
 
@@ -39,11 +39,11 @@ class Reader:
         self._forced_run = forced_run
         self._last: Envelope | None = None
 
-    def read(self, line: bytes) -> Sequence[Found | InvalidEvent]:
-        """What is in a line, in its order. Nothing, where an envelope holds none."""
+    def read(self, line: bytes) -> Found | list[Found | InvalidEvent]:
+        """The event that a line is; or a list of what is in it, which may be nothing."""
         if self._last is None:
             try:
-                return (self._event(line),)
+                return self._event(line)
             except InvalidEvent as error:
                 return list(self._opened(Inner(line), DEEPEST, error))
         return list(self._opened(Inner(line), DEEPEST, None))
@@ -83,16 +83,14 @@ class Reader:
 
     def _event(self, raw: bytes, inner: Inner | None = None) -> Found:
         head = read_head(raw, max_bytes=self._max_bytes)
-        if (
-            head.timestamp is None
-            or head.messageId is None
-            or head.messageId == ""
-            or self._forced_run is not None
-        ):
+        if head.timestamp is None or not head.messageId or self._forced_run is not None:
             raw = self._completed(inner or Inner(raw), head)
             head = read_head(raw, max_bytes=self._max_bytes)
-        key = person_key(head.anonymousId, head.userId).encode()
-        return Found(head, raw, key, moment_of(head))
+        device = head.anonymousId
+        # Most often it is this simple.
+        key = device if type(device) is str and device else person_key(device, head.userId)
+        at = moment_of(head) if head.timestamp is None else micros(head.timestamp)
+        return Found(head, raw, key.encode(), at)
 
     def _completed(self, inner: Inner, head: Head) -> bytes:
         added: dict[str, str] = {}

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Any, Final, Self
 
 from streams.errors import StreamsError
 
@@ -32,9 +32,12 @@ FAN_IN: Final = 64
 """Runs merged at a time; as many blocks are in memory then."""
 
 _HEAD: Final = struct.Struct(">QQH")
+_KEY_LENGTH: Final = 16
+_PACK: Final = _HEAD.pack
 _SHIFT: Final = 1 << 62
 _OVERHEAD: Final = 100
 """Bytes that Python takes for an item beyond its content, and a little."""
+_TOGETHER: Final = 1_000
 _LENGTH: Final = struct.Struct("<I")
 
 
@@ -62,7 +65,7 @@ class ExternalSort:
         self._size = 0
         # Runs of level n + 1 are fan_in merged runs of level n.
         self._levels: list[list[IO[bytes]]] = [[]]
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.sha256()
         self.count = 0
         """Items added."""
 
@@ -82,8 +85,9 @@ class ExternalSort:
 
     def add(self, moment: int, key: bytes, value: bytes) -> None:
         """Add an item. Raises ``StreamsError`` when there is no room on the disk."""
-        item = _HEAD.pack(moment + _SHIFT, self.count, len(key)) + key + value
-        self.count += 1
+        count = self.count
+        item = _PACK(moment + _SHIFT, count, len(key)) + key + value
+        self.count = count + 1
         self._items.append(item)
         self._size += len(item) + _OVERHEAD
         if self._size >= self._run_bytes:
@@ -93,9 +97,13 @@ class ExternalSort:
         """What was added so far, in short: the same items in the same order give the same."""
         so_far = self._hash.copy()
         # As a spill would have it.
-        for item in sorted(self._items):
-            so_far.update(item)
+        self._digest(so_far, sorted(self._items))
         return so_far.hexdigest()
+
+    @staticmethod
+    def _digest(so_far: Any, items: list[bytes]) -> None:
+        for start in range(0, len(items), _TOGETHER):
+            so_far.update(b"".join(items[start : start + _TOGETHER]))
 
     def blocks(self) -> Iterator[list[bytes]]:
         """All items in order, in lists. Nothing may be added afterwards."""
@@ -114,8 +122,7 @@ class ExternalSort:
 
     def _spill(self) -> None:
         self._items.sort()
-        for item in self._items:
-            self._hash.update(item)
+        self._digest(self._hash, self._items)
         self._keep(0, [self._items])
         self._items, self._size = [], 0
 
@@ -157,6 +164,12 @@ class ExternalSort:
     def _failed(self, error: OSError) -> StreamsError:
         where = self._directory or tempfile.gettempdir()
         return StreamsError(f"--temp-dir {where}: {error.strerror or error}")
+
+
+def key_and_value(item: bytes) -> tuple[bytes, bytes]:
+    """The two of an item that were added with it."""
+    end = _HEAD.size + (item[_KEY_LENGTH] << 8 | item[_KEY_LENGTH + 1])
+    return item[_HEAD.size : end], item[end:]
 
 
 def parts(item: bytes) -> tuple[int, bytes, bytes]:

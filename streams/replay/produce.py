@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Final, Protocol
+from zlib import crc32
 
 from streams.engine.lag import GroupLag
 from streams.engine.producer import BatchProducer, Record
 from streams.errors import BrokerError
-from streams.replay.order import parts
+from streams.replay.order import key_and_value
 from streams.replay.pace import Offsets, Pace, Waiting
 
 HEADER: Final = "streams.replay"
@@ -131,6 +131,7 @@ class Replay:
         self._drain_seconds = drain_seconds
         self._pending: deque[tuple[int, int, Awaitable[int]]] = deque()
         self._unconfirmed = 0
+        self._left = list(confirmed)
         self._saved_at = time.monotonic()
         self.skipped = sum(confirmed)
         """Events that were confirmed before."""
@@ -143,7 +144,7 @@ class Replay:
         Raises ``BrokerError`` when the broker refuses records.
         """
         try:
-            is_complete = await self._run(self._new(chain.from_iterable(blocks)))
+            is_complete = await self._run(chain.from_iterable(blocks))
             if not is_complete:
                 await self._unless_stopped(self._settle(0))
         finally:
@@ -151,46 +152,50 @@ class Replay:
             self._save()
         return is_complete
 
-    async def _run(self, items: Iterator[tuple[int, Record]]) -> bool:
+    async def _run(self, items: Iterator[bytes]) -> bool:
         while not self._stop.is_set():
             wanted = await self._gate.admit(self._pace.block)
             if not wanted:
                 await self._sleep(POLL_SECONDS)
                 await self._settle(UNCONFIRMED)
                 continue
-            some = list(islice(items, wanted))
-            if not some:
+            count, records = self._next(items, wanted)
+            if not count:
                 await self._unless_stopped(self._settle(0))
                 return not self._unconfirmed
-            await self._sleep(self._pace.wait(len(some)))
+            await self._sleep(self._pace.wait(count))
             if self._stop.is_set():
                 break
-            await self._unless_stopped(self._send(some))
-            self._gate.passed(len(some))
+            await self._unless_stopped(self._send(records))
+            self._gate.passed(count)
             await self._unless_stopped(self._settle(UNCONFIRMED))
             if time.monotonic() - self._saved_at >= SAVE_SECONDS:
                 self._saved_at = time.monotonic()
                 self._save()
         return False
 
-    def _new(self, items: Iterable[bytes]) -> Iterator[tuple[int, Record]]:
-        """(partition, record) of what is not confirmed yet."""
-        left, headers, partitions = list(self._confirmed), self._headers, len(self._confirmed)
-        crc32 = zlib.crc32
-        for item in items:
-            _, key, value = parts(item)
-            # As streams.source.ingest.partition_of has it.
-            partition = crc32(key) % partitions
-            if left[partition]:
-                left[partition] -= 1
-            else:
-                yield partition, Record(key, value, headers)
+    def _next(self, items: Iterator[bytes], wanted: int) -> tuple[int, dict[int, list[Record]]]:
+        """So many items that are not confirmed yet, by partition; none at the end."""
+        left, headers, partitions = self._left, self._headers, len(self._confirmed)
+        records: dict[int, list[Record]] = {partition: [] for partition in range(partitions)}
+        count = 0
+        while count < wanted:
+            some = list(islice(items, wanted - count))
+            if not some:
+                break
+            for item in some:
+                key, value = key_and_value(item)
+                # As streams.source.ingest.partition_of has it.
+                partition = crc32(key) % partitions
+                if left[partition]:
+                    left[partition] -= 1
+                else:
+                    records[partition].append(Record(key, value, headers))
+                    count += 1
+        return count, records
 
-    async def _send(self, some: list[tuple[int, Record]]) -> None:
-        by_partition: dict[int, list[Record]] = {}
-        for partition, record in some:
-            by_partition.setdefault(partition, []).append(record)
-        await asyncio.gather(*(self._hand_over(p, r) for p, r in by_partition.items()))
+    async def _send(self, records: dict[int, list[Record]]) -> None:
+        await asyncio.gather(*(self._hand_over(p, r) for p, r in records.items() if r))
 
     async def _hand_over(self, partition: int, records: list[Record]) -> None:
         sent = await self._producer.send(self._topic, partition, records)

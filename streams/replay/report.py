@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,17 +29,20 @@ class People:
         self._seen: set[int] = set()
         self._places = bytearray()
 
-    def add(self, key: bytes) -> None:
-        """Count a person, once."""
-        if self._places:
-            self._places[hash(key) & (_SLOTS - 1)] = 1
-            return
-        self._seen.add(hash(key))
-        if len(self._seen) > EXACT_PEOPLE:
+    def update(self, keys: Iterable[bytes]) -> None:
+        """Count people, each once."""
+        if not self._places:
+            self._seen.update(map(hash, keys))
+            if len(self._seen) <= EXACT_PEOPLE:
+                return
             self._places = bytearray(_SLOTS)
-            for seen in self._seen:
-                self._places[seen & (_SLOTS - 1)] = 1
-            self._seen.clear()
+            numbers: Iterable[int] = self._seen
+            self._seen = set()
+        else:
+            numbers = map(hash, keys)
+        places = self._places
+        for number in numbers:
+            places[number & (_SLOTS - 1)] = 1
 
     def __len__(self) -> int:
         if not self._places:
@@ -101,12 +105,12 @@ class Report:
         self.problems.append(problem)
         return True
 
-    def saw(self, at: int) -> None:
-        """Note when an event happened."""
-        if self.first is None or at < self.first:
-            self.first = at
-        if self.last is None or at > self.last:
-            self.last = at
+    def saw(self, first: int, last: int) -> None:
+        """Note between which moments events happened."""
+        if self.first is None or first < self.first:
+            self.first = first
+        if self.last is None or last > self.last:
+            self.last = last
 
     def as_object(self) -> dict[str, Any]:
         """For ``--json``."""

@@ -23,8 +23,8 @@ TOO_LONG: Final = InvalidEvent(
     "too-large", f"The line has more than {MAX_LINE >> 20} MB, which is no event."
 )
 
-Take = Callable[[Found, int], None]
-"""``take(found, at)``: an event that was asked for, and its place in time."""
+Take = Callable[[int, bytes, bytes], None]
+"""``take(at, key, raw)``: an event that was asked for, its place in time and its person's key."""
 
 
 class StoppedError(Exception):
@@ -55,7 +55,7 @@ class Scan:
         With ``strict`` the first problem raises ``BrokenError``.
         """
         self._reader = reader
-        self._filter = chosen
+        self._refuses = None if chosen == Filter() else chosen.refuses
         self._report = report
         self._take = take
         self._strict = strict
@@ -100,49 +100,68 @@ class Scan:
                 return
 
     def _some(self, name: str, lines: Iterable[bytes | None], last: int) -> tuple[int, int]:
-        report, read, refuses, take = (
-            self._report,
-            self._reader.read,
-            self._filter.refuses,
-            self._take,
-        )
-        count = 0
+        """Read some lines; gives how many, and the moment of the last event with one.
+
+        This runs once for every event: what is done with each is spelled out, and what can
+        be done for all of them together is.
+        """
+        read, refuses, take = self._reader.read, self._refuses, self._take
+        begin, count, seen = self._number, 0, 0
+        keys: list[bytes] = []
+        moments: list[int] = []
         for line in lines:
             count += 1
-            self._number += 1
             if line is None:
-                self._broken(f"{name}:{self._number}", TOO_LONG)
+                self._broken(f"{name}:{begin + count}", TOO_LONG)
                 continue
             line = line.strip()  # noqa: PLW2901
             if not line:
                 continue
             found = read(line)
-            if len(found) != 1:
-                if not found:
-                    report.read += 1
-                    report.skipped[EMPTY] += 1
-                    continue
-                places = [f"{name}:{self._number}[{n}]" for n in range(len(found))]
+            if not isinstance(found, Found):
+                self._number = begin + count
+                last = self._unusual(name, found, last)
+                continue
+            seen += 1
+            head, raw, key, at = found
+            if refuses is not None and (refusal := refuses(head, at)) is not None:
+                self._report.filtered[refusal] += 1
+                continue
+            if at is None:
+                at = last
             else:
-                places = []
-            for index, event in enumerate(found):
-                if isinstance(event, InvalidEvent):
-                    self._broken(places[index] if places else f"{name}:{self._number}", event)
-                    continue
-                report.read += 1
-                at = event.at
-                refusal = refuses(event.head, at)
-                if refusal is not None:
-                    report.filtered[refusal] += 1
-                    continue
-                if at is None:
-                    at = last
-                else:
-                    last = at
-                    report.saw(at)
-                report.people.add(event.key)
-                take(event, at)
+                last = at
+                moments.append(at)
+            keys.append(key)
+            take(at, key, raw)
+        self._number = begin + count
+        self._report.read += seen
+        self._report.people.update(keys)
+        if moments:
+            self._report.saw(min(moments), max(moments))
         return count, last
+
+    def _unusual(self, name: str, found: list[Found | InvalidEvent], last: int) -> int:
+        """A line with none, several, or a broken one."""
+        if not found:
+            self._report.read += 1
+            self._report.skipped[EMPTY] += 1
+        for index, event in enumerate(found):
+            place = f"{name}:{self._number}" + (f"[{index}]" if len(found) > 1 else "")
+            if isinstance(event, InvalidEvent):
+                self._broken(place, event)
+                continue
+            self._report.read += 1
+            refusal = self._refuses and self._refuses(event.head, event.at)
+            if refusal is not None:
+                self._report.filtered[refusal] += 1
+                continue
+            if event.at is not None:
+                last = event.at
+                self._report.saw(last, last)
+            self._report.people.update([event.key])
+            self._take(last, event.key, event.raw)
+        return last
 
     def _broken(self, place: str, error: InvalidEvent) -> None:
         self._report.read += 1
