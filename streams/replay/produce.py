@@ -132,9 +132,8 @@ class Replay:
         self._pending: deque[tuple[int, int, Awaitable[int]]] = deque()
         self._unconfirmed = 0
         self._left = list(confirmed)
-        self._saved_at = time.monotonic()
-        self.skipped = sum(confirmed)
-        """Events that were confirmed before."""
+        # From the first block on: a crash in the first second is one, too.
+        self._saved_at = -SAVE_SECONDS
         self.produced = 0
         """Events confirmed in this run."""
 

@@ -109,36 +109,39 @@ class Scan:
         begin, count, seen = self._number, 0, 0
         keys: list[bytes] = []
         moments: list[int] = []
-        for line in lines:
-            count += 1
-            if line is None:
-                self._broken(f"{name}:{begin + count}", TOO_LONG)
-                continue
-            line = line.strip()  # noqa: PLW2901
-            if not line:
-                continue
-            found = read(line)
-            if not isinstance(found, Found):
-                self._number = begin + count
-                last = self._unusual(name, found, last)
-                continue
-            seen += 1
-            head, raw, key, at = found
-            if refuses is not None and (refusal := refuses(head, at)) is not None:
-                self._report.filtered[refusal] += 1
-                continue
-            if at is None:
-                at = last
-            else:
-                last = at
-                moments.append(at)
-            keys.append(key)
-            take(at, key, raw)
-        self._number = begin + count
-        self._report.read += seen
-        self._report.people.update(keys)
-        if moments:
-            self._report.saw(min(moments), max(moments))
+        try:
+            for line in lines:
+                count += 1
+                if line is None:
+                    self._broken(f"{name}:{begin + count}", TOO_LONG)
+                    continue
+                line = line.strip()  # noqa: PLW2901
+                if not line:
+                    continue
+                found = read(line)
+                if not isinstance(found, Found):
+                    self._number = begin + count
+                    last = self._unusual(name, found, last)
+                    continue
+                seen += 1
+                head, raw, key, at = found
+                if refuses is not None and (refusal := refuses(head, at)) is not None:
+                    self._report.filtered[refusal] += 1
+                    continue
+                if at is None:
+                    at = last
+                else:
+                    last = at
+                    moments.append(at)
+                keys.append(key)
+                take(at, key, raw)
+        finally:
+            # Also of a file that breaks off here.
+            self._number = begin + count
+            self._report.read += seen
+            self._report.people.update(keys)
+            if moments:
+                self._report.saw(min(moments), max(moments))
         return count, last
 
     def _unusual(self, name: str, found: list[Found | InvalidEvent], last: int) -> int:

@@ -156,7 +156,8 @@ class _Joined(io.RawIOBase):
 
     def __init__(self, start: bytes, rest: BinaryIO) -> None:
         self._start = start
-        self._rest = rest
+        # One read at a time: where a file breaks off, what was before is not lost with it.
+        self._read = getattr(rest, "read1", rest.read)
 
     def readable(self) -> bool:
         return True
@@ -166,7 +167,7 @@ class _Joined(io.RawIOBase):
             size = min(len(buffer), len(self._start))
             buffer[:size], self._start = self._start[:size], self._start[size:]
             return size
-        read = self._rest.read(len(buffer))
+        read = self._read(len(buffer))
         buffer[: len(read)] = read
         return len(read)
 
