@@ -31,8 +31,11 @@ POLL_SECONDS: Final = 0.1
 class Gate(Protocol):
     """Says how many events may go now."""
 
-    async def admit(self, count: int) -> int:
-        """How many of ``count`` events may go; 0 to ask again in a moment."""
+    async def admit(self, count: int, on_the_way: int) -> int:
+        """How many of ``count`` events may go; 0 to ask again in a moment.
+
+        ``on_the_way`` have gone, and Kafka has not confirmed them yet.
+        """
 
     def passed(self, count: int) -> None:
         """So many went."""
@@ -41,7 +44,7 @@ class Gate(Protocol):
 class Open:
     """No limit."""
 
-    async def admit(self, count: int) -> int:
+    async def admit(self, count: int, on_the_way: int) -> int:  # noqa: ARG002
         """All of them."""
         return count
 
@@ -76,7 +79,7 @@ class LiveFirst:
         self._free: int | None = 0
         self._looked_at = -LOOK_SECONDS
 
-    async def admit(self, count: int) -> int:
+    async def admit(self, count: int, on_the_way: int) -> int:
         """See ``Gate``."""
         now = self._clock()
         if (self._free is None or self._free < count) and now - self._looked_at >= LOOK_SECONDS:
@@ -91,7 +94,8 @@ class LiveFirst:
             self._free = None
             if source is not None:
                 waiting = self._waiting.look(Offsets(*source, *(stage or (0, 0))))
-                self._free = max(self._max_waiting - waiting, 0)
+                # What is on the way may be among what waits already: rather too few than too many.
+                self._free = max(self._max_waiting - waiting - on_the_way, 0)
                 self._on_wait(waiting if self._free == 0 else None)
         return count if self._free is None else min(count, self._free)
 
@@ -153,7 +157,7 @@ class Replay:
 
     async def _run(self, items: Iterator[bytes]) -> bool:
         while not self._stop.is_set():
-            wanted = await self._gate.admit(self._pace.block)
+            wanted = await self._gate.admit(self._pace.block, self._unconfirmed)
             if not wanted:
                 await self._sleep(POLL_SECONDS)
                 await self._settle(UNCONFIRMED)
