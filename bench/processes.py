@@ -80,7 +80,7 @@ async def run_module(
         except TimeoutError:
             line = b""
         if not line:
-            raise ContestError(f"bench.{name} reported nothing:\n{_tail(log)}")
+            raise ContestError(f"bench.{name} reported nothing:\n{tail(log)}")
         return parse(line)
 
 
@@ -98,7 +98,7 @@ async def stand_in(directory: Path) -> AsyncIterator[str]:
             line = await child.stdout.readline()
         address = re.search(r"ENCHARGE_API_URL=(\S+)", line.decode())
         if address is None:
-            raise ContestError(f"the stand-in did not start:\n{_tail(log)}")
+            raise ContestError(f"the stand-in did not start:\n{tail(log)}")
         yield address[1]
 
 
@@ -184,7 +184,7 @@ async def worker(
                 await _until_ready(http, web)
             yield Worker(child.pid, web, time.monotonic() - started, http)
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise ContestError(f"the worker did not finish: {error!r}\n{_tail(log)}") from error
+            raise ContestError(f"the worker did not finish: {error!r}\n{tail(log)}") from error
 
 
 async def run_worker(
@@ -255,7 +255,7 @@ async def _web_address(child: asyncio.subprocess.Process, log: Path) -> str:
         if found := _ADDRESS.search(_text(log)):
             return found[1]
         await asyncio.sleep(POLL_SECONDS)
-    raise ContestError(f"the worker did not start:\n{_tail(log)}")
+    raise ContestError(f"the worker did not start:\n{tail(log)}")
 
 
 async def _until_ready(http: aiohttp.ClientSession, web: str) -> None:
@@ -275,7 +275,8 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The end of what a process wrote."""
     return _text(log)[-3000:]
 
 

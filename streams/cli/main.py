@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli import dev, dlq, explain, identity, validate, worker
+from streams.cli import dev, dlq, explain, identity, replay, validate, worker
 
 app = typer.Typer(
     name="streams",
@@ -19,4 +19,5 @@ app.command("explain", help=explain.HELP)(explain.explain)
 app.command("validate", help=validate.HELP)(validate.validate)
 app.command("identity", help=identity.HELP)(identity.identity)
 app.add_typer(dlq.app, name="dlq")
+app.command("replay", help=replay.HELP)(replay.replay)
 app.add_typer(dev.app, name="dev")

@@ -11,8 +11,7 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -32,13 +31,12 @@ TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeEr
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record to produce. ``timestamp`` in milliseconds, None for the broker's choice."""
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = field(default=())
+    headers: Sequence[tuple[str, bytes]] = ()
     timestamp: int | None = None
 
 
@@ -146,25 +144,17 @@ class BatchProducer:
         pending: list[tuple[Awaitable[Any], int]] = []
         async with self._turns[topic, partition]:
             batch = client.create_batch()
-            for record in records:
-                if not self._append(batch, record):
+            append = batch.append
+            for key, value, headers, timestamp in records:
+                # aiokafka takes a list only. One that is shared by all need not be copied.
+                own = headers if type(headers) is list else list(headers)
+                if append(key=key, value=value, timestamp=timestamp, headers=own) is None:
                     pending.append(await self._submit(batch, topic, partition))
                     batch = client.create_batch()
-                    self._append(batch, record)
+                    append = batch.append
+                    append(key=key, value=value, timestamp=timestamp, headers=own)
             pending.append(await self._submit(batch, topic, partition))
         return asyncio.ensure_future(_confirmed(pending, topic, partition))
-
-    @staticmethod
-    def _append(batch: Any, record: Record) -> bool:
-        return (
-            batch.append(
-                key=record.key,
-                value=record.value,
-                timestamp=record.timestamp,
-                headers=list(record.headers),
-            )
-            is not None
-        )
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> tuple[Awaitable[Any], int]:
         client = self._started()

@@ -22,14 +22,14 @@ def normalise(event: Event, topic: str, partition: int, offset: int, produced_at
         value = event.get(name)
         if value is not None:
             if type(value) is not str:
-                event[name] = _number_text(value)
+                event[name] = number_text(value)
             elif not value:
                 event[name] = None
     if event.get("messageId") is None:
         # From the record's coordinates, so that reading the record again gives the same id.
         event["messageId"] = f"kafka-{topic}-{partition}-{offset}"
     if event.get("timestamp") is None:
-        event["timestamp"] = _timestamp(event, produced_at)
+        event["timestamp"] = happened_at(event, produced_at)
     if event["type"] == "identify" and event.get("traits") is None:
         # rudder-sdk-python moves the traits of an identify into the context.
         context = event.get("context")
@@ -46,15 +46,15 @@ def person_key(anonymous_id: str | float | None, user_id: str | float | None) ->
     value = user_id if anonymous_id is None or anonymous_id == "" else anonymous_id
     if value is None or value == "":
         raise ValueError("an event without ids has no person")
-    return value if type(value) is str else _number_text(value)  # type: ignore[arg-type]
+    return value if type(value) is str else number_text(value)  # type: ignore[arg-type]
 
 
-def _number_text(value: float) -> str:
+def number_text(value: float) -> str:
     # As JavaScript prints it: 7.0 and 7 are one number there, and so one id.
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def _timestamp(event: Event, produced_at: float) -> str:
+def happened_at(event: Event, produced_at: float) -> str:
     """When it happened: `spec/common.md`, timestamp = receivedAt - (sentAt - originalTimestamp)."""
     original, sent, received = (
         _moment(event.get(name)) for name in ("originalTimestamp", "sentAt", "receivedAt")

@@ -1,0 +1,66 @@
+"""What a replay would come to, without doing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from streams.destinations.base import Destination
+from streams.errors import PayloadError
+from streams.source.integrations import enabled
+
+
+class Forecast:
+    """Counts the calls that events would become.
+
+    At most these: identities, which may add an id or an email, and coalescing, which saves
+    calls, are the worker's; so is recognising what was sent already.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self.calls: Counter[str] = Counter()
+        """By action."""
+        self.events = 0
+        self.without_calls: Counter[str] = Counter()
+        """Events that nothing would be sent for, by reason."""
+
+    def take(self, _at: int, _key: bytes, raw: bytes) -> None:
+        """Count an event."""
+        self.events += 1
+        event = orjson.loads(raw)
+        if not enabled(event.get("integrations"), self._destination.integration_names):
+            self.without_calls["integrations"] += 1
+            return
+        failed = False
+        calls = 0
+        for action, build in self._builders(event):
+            try:
+                build(event)
+            except PayloadError:
+                failed = True
+            else:
+                calls += 1
+                self.calls[action] += 1
+        if not calls:
+            self.without_calls["invalid" if failed else "no-subscription"] += 1
+
+    def _builders(self, event: dict[str, Any]) -> list[tuple[str, Any]]:
+        if event["type"] == "delete":
+            return [("delete", self._destination.delete)]
+        return [
+            (subscription.action, subscription.build)
+            for subscription in self._destination.candidates(event["type"])
+            if subscription.matches(event)
+        ]
+
+    def as_object(self, rate: float | None) -> dict[str, Any]:
+        """For ``--json``. ``rate``: the limit in events a second."""
+        return {
+            "events": self.events,
+            "calls": {"total": self.calls.total(), **self.calls},
+            "withoutCalls": {"total": self.without_calls.total(), **self.without_calls},
+            "seconds": None if rate is None else self.events / rate,
+        }
