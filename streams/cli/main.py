@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli import dev, explain, identity, validate, worker
+from streams.cli import dev, explain, gateway, identity, validate, worker
 
 app = typer.Typer(
     name="streams",
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("worker", help=worker.HELP, epilog=worker.settings_help())(worker.worker)
+app.command("gateway", help=gateway.HELP)(gateway.gateway)
 app.command("explain", help=explain.HELP)(explain.explain)
 app.command("validate", help=validate.HELP)(validate.validate)
 app.command("identity", help=identity.HELP)(identity.identity)

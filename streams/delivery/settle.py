@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from streams.batching.pending import Pending
 from streams.dead_letters.record import DeadLetter
@@ -24,6 +25,9 @@ REMEMBER_AFTER_SECONDS = 0.05
 Remember = Callable[[int, Sequence[bytes]], Awaitable[None]]
 Bury = Callable[[DeadLetter], Awaitable[None]]
 Settled = Callable[[Sequence[Pending]], None]
+
+MAX_SOURCE: Final = 200
+"""What is kept of the name of an event's source."""
 
 
 class Settlement:
@@ -83,6 +87,7 @@ class Settlement:
                     action=event.action,
                     status=status,
                     attempts=attempts,
+                    source=_source(event),
                 ),
             )
         )
@@ -126,3 +131,9 @@ class Settlement:
     def clear(self) -> None:
         """Forget what was collected: its partitions belong to another worker."""
         self._delivered.clear()
+
+
+def _source(event: Pending) -> str:
+    """The source that the gateway, or Segment, wrote into the event."""
+    name = event.event.get("projectId")
+    return name[:MAX_SOURCE] if isinstance(name, str) else ""

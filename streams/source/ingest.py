@@ -23,7 +23,7 @@ from streams.engine.packed import Header
 from streams.engine.producer import BatchProducer, Record
 from streams.engine.tasks import Tasks
 from streams.errors import InvalidEvent
-from streams.events import Origin
+from streams.events import SOURCE_HEADER, STAMP_BYTES, Origin
 from streams.identity.rules import BROADCAST
 from streams.outcomes import Outcome
 from streams.source.head import read_head
@@ -90,7 +90,11 @@ class Ingest:
         for record in chunk.records:
             raw = record.value
             try:
-                head = read_head(raw, max_bytes=max_bytes)
+                limit = max_bytes
+                if record.headers and _source(record):
+                    # The client's part of it was measured before the gateway wrote into it.
+                    limit += STAMP_BYTES
+                head = read_head(raw, max_bytes=limit)
                 key = person_key(head.anonymousId, head.userId)
                 home = partition_of(key, partitions)
             except InvalidEvent as error:
@@ -179,6 +183,14 @@ def _origin(record: Any) -> Origin:
     return Origin(record.topic, record.partition, record.offset)
 
 
+def _source(record: Any) -> str:
+    """The source that the gateway names; empty for what came another way."""
+    for name, value in record.headers:
+        if name == SOURCE_HEADER:
+            return str(value, "utf-8", "replace") if value else ""
+    return ""
+
+
 def _dead_letter(record: Any, error: InvalidEvent) -> DeadLetter:
     return DeadLetter(
         raw=record.value,
@@ -189,4 +201,5 @@ def _dead_letter(record: Any, error: InvalidEvent) -> DeadLetter:
         key=record.key,
         produced_at=record.timestamp / 1000,
         action="invalid",
+        source=_source(record),
     )
