@@ -118,8 +118,10 @@ class _Sample:
     settled: int
 
 
-async def run_worker(events: int, settings: Mapping[str, str], directory: Path) -> Result:
-    """Run ``streams worker`` until it has settled ``events`` events.
+async def run_worker(
+    events: int, settings: Mapping[str, str], directory: Path, *, seconds: float = RUN_SECONDS
+) -> Result:
+    """Run ``streams worker`` until it has settled ``events`` events, within ``seconds``.
 
     The clock runs from the moment when the worker is ready, which is when its first stage
     begins: that stage must not get a start over the others. It stops with the first look at
@@ -139,14 +141,16 @@ async def run_worker(events: int, settings: Mapping[str, str], directory: Path) 
         "STREAMS_MAX_CONCURRENCY": str(CONCURRENCY),
         **settings,
     }
+    started = time.monotonic()
     async with (
         process(["-m", "streams", "worker"], log, environment) as child,
         aiohttp.ClientSession() as http,
     ):
-        web = await _web_address(child, log)
+        web = await _web_address(child, log, seconds)
         try:
-            async with asyncio.timeout(RUN_SECONDS):
+            async with asyncio.timeout(seconds):
                 await _until_ready(http, web)
+                ready = time.monotonic()
                 first = last = await _sample(http, web, child.pid)
                 while last.settled < events:
                     await asyncio.sleep(POLL_SECONDS)
@@ -154,11 +158,17 @@ async def run_worker(events: int, settings: Mapping[str, str], directory: Path) 
                 await _check_delivered(http, web, events)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise ContestError(f"the worker did not finish: {error!r}\n{_tail(log)}") from error
-        return Result(last.settled - first.settled, last.at - first.at, last.cpu - first.cpu)
+        return Result(
+            last.settled - first.settled,
+            last.at - first.at,
+            last.cpu - first.cpu,
+            start_seconds=ready - started,
+            resident_bytes=_resident_bytes(child.pid),
+        )
 
 
-async def _web_address(child: asyncio.subprocess.Process, log: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
+async def _web_address(child: asyncio.subprocess.Process, log: Path, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
     while child.returncode is None and time.monotonic() < deadline:
         if found := _ADDRESS.search(_text(log)):
             return found[1]
@@ -200,6 +210,14 @@ def _cpu_seconds(pid: int) -> float:
     except OSError:
         return float("nan")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def _tail(log: Path) -> str:

@@ -16,6 +16,10 @@ class Result:
     seconds: float
     cpu_seconds: float
     """Of the contestant's process, all threads; NaN where the system does not tell."""
+    start_seconds: float = 0.0
+    """From the start of a worker's process until it was ready: tables are recovered then."""
+    resident_bytes: int = 0
+    """Of a worker's process at its end, at most; 0 where the system does not tell."""
 
     @property
     def rate(self) -> float:

@@ -38,7 +38,7 @@ from streams.batching.window import Windows
 from streams.dead_letters.producer import DeadLetters
 from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
 from streams.delivery.limiter import RateLimiter
-from streams.delivery.seen import SeenTable
+from streams.delivery.seen import SeenTable, age
 from streams.delivery.sender import HttpSender
 from streams.delivery.settle import Settlement
 from streams.destinations.base import Destination
@@ -112,7 +112,7 @@ class Pipeline:
             app,
             name=SEEN,
             partitions=settings.streams_partitions,
-            open_store=self._opener(SEEN, ttl_seconds=settings.streams_dedup_seconds),
+            open_store=self._opener(SEEN, ttl_seconds=settings.streams_dedup_seconds, age=age),
             producer=producer,
             horizon_seconds=settings.streams_dedup_seconds,
         )
@@ -236,10 +236,15 @@ class Pipeline:
 
     # -- state
 
-    def _opener(self, table: str, ttl_seconds: int | None = None) -> Callable[[int], Store]:
+    def _opener(
+        self,
+        table: str,
+        ttl_seconds: int | None = None,
+        age: Callable[[bytes], float] | None = None,
+    ) -> Callable[[int], Store]:
         settings = self._settings
         if settings.streams_table_store is TableStore.MEMORY:
-            return lambda _: MemoryStore(ttl_seconds)
+            return lambda _: MemoryStore(ttl_seconds, age)
         if self._directory is None:
             self._directory = Directory(store_root(settings))
         root = self._directory.path / table

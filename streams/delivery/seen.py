@@ -58,14 +58,22 @@ class SeenTable(ChunkTable):
         delivered_at = next(iter(rows.values())) or b""
         return [Record(b"", b"".join((delivered_at, *rows)))]
 
-    def _rows(self, key: bytes, value: bytes | None) -> Iterable[tuple[bytes, bytes | None]]:  # noqa: ARG002
-        if value is None:
-            return ()
-        delivered_at = value[:TIME_BYTES]
-        return (
-            (value[start : start + DIGEST_BYTES], delivered_at)
-            for start in range(TIME_BYTES, len(value), DIGEST_BYTES)
-        )
+    def _rows(self, records: Iterable[Any]) -> dict[bytes, bytes | None]:
+        # Kafka deletes whole segments, so a changelog begins with what is long forgotten.
+        oldest = _now() - self._horizon
+        rows: dict[bytes, bytes | None] = {}
+        for record in records:
+            value = record.value or b""
+            delivered_at = value[:TIME_BYTES]
+            if _seconds(delivered_at) > oldest:
+                starts = range(TIME_BYTES, len(value), DIGEST_BYTES)
+                rows.update((value[at : at + DIGEST_BYTES], delivered_at) for at in starts)
+        return rows
+
+
+def age(delivered_at: bytes) -> float:
+    """How many seconds ago a row was written, here or by the worker it was recovered from."""
+    return time.time() - _seconds(delivered_at)
 
 
 def _now() -> int:

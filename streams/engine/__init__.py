@@ -1,10 +1,11 @@
-"""Faust at the speed of the Kafka client, in six small parts.
+"""Faust at the speed of the Kafka client, in seven small parts.
 
 ``acks``      which offsets may be committed: in order, up to the first unfinished chunk
 ``chunks``    a *chunk*: up to a thousand records of one partition, delivered as one message
 ``consumer``  Faust's consumer, delivering chunks through Faust's own conductor and streams
 ``packed``    a stage record that carries many events
 ``producer``  batches of records whose confirmation is awaited
+``recovery``  changelogs on their way back into the tables, as chunks and without holes
 ``tables``    Faust tables that are read per key and written per chunk
 
 Stock Faust pays for four asyncio tasks, a conductor call, a stream iteration and an

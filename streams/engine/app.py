@@ -19,6 +19,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     def __init__(self, *args: Any, drain_seconds: float, **options: Any) -> None:
         """``drain_seconds``: how long a stop or a rebalance waits for what was started."""
         self.chunked_topics: set[str] = set()
+        self.chunked_changelogs: set[str] = set()
         self.drain_seconds = drain_seconds
         self._on_drain: list[Callable[[], None]] = []
         self._on_abandon: list[Callable[[], None]] = []

@@ -51,20 +51,32 @@ class Chunk(ConsumerMessage):  # type: ignore[misc]
         return consumer.ack(self)
 
 
-class ChunkTopic(Topic):  # type: ignore[misc]
-    """A topic whose agent receives :class:`Chunk` objects, through ``stream.noack()``."""
-
-    def __init__(self, app: ChunkApp, **options: Any) -> None:
-        super().__init__(app, **options)
-        app.chunked_topics.update(self.topics)
+class UndecodedTopic(Topic):  # type: ignore[misc]
+    """A topic whose messages are delivered as they are."""
 
     def _compile_decode(self) -> None:
         # Nothing to decode: the agent sees the records as the client delivered them, so
         # that what does not parse is the agent's to account for, not Faust's to drop.
         self.decode = self._decode
 
-    async def _decode(self, message: Chunk, *, propagate: bool = False) -> FaustEvent:  # noqa: ARG002
+    async def _decode(self, message: Any, *, propagate: bool = False) -> FaustEvent:  # noqa: ARG002
         return FaustEvent(self.app, None, message, None, message)
+
+
+class ChunkTopic(UndecodedTopic):
+    """A topic whose agent receives :class:`Chunk` objects, through ``stream.noack()``."""
+
+    def __init__(self, app: ChunkApp, **options: Any) -> None:
+        super().__init__(app, **options)
+        app.chunked_topics.update(self.topics)
+
+
+class ChangelogTopic(UndecodedTopic):
+    """A table's changelog: Faust's recovery receives ``recovery.ChangelogChunk`` objects."""
+
+    def __init__(self, app: ChunkApp, **options: Any) -> None:
+        super().__init__(app, **options)
+        app.chunked_changelogs.update(self.topics)
 
 
 class LocalChannel(Channel):  # type: ignore[misc]

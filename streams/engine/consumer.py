@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ack_lock
@@ -15,6 +16,7 @@ from mode.utils.futures import notify
 
 from streams.engine.acks import AckQueue
 from streams.engine.chunks import Chunk
+from streams.engine.recovery import ChangelogChunk, Changelogs, Reading
 
 if TYPE_CHECKING:
     from mode import Service
@@ -36,16 +38,17 @@ class ChunkConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
-    """Delivers the records of chunked topics as chunks; all other topics as Faust does.
+    """Delivers chunked topics and changelogs as chunks; all other topics as Faust does.
 
     Guarantees: the chunks of a partition are delivered in offset order; an offset is
     committed only when every chunk up to it is finished; a chunk from an earlier
-    assignment can move nothing.
+    assignment can move nothing; a table gets its changelog without holes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._chunks: dict[TP, AckQueue[Chunk]] = defaultdict(AckQueue)
+        self.changelogs = Changelogs(self.app)
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -72,6 +75,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if not active:
             await self.sleep(POLL_SECONDS)
             return {}
+        if again := self.changelogs.to_read_again(active):
+            await self._read_again(again)
+        self.changelogs.fetching()
         return dict(await self._getmany(active_partitions=active, timeout=POLL_SECONDS))
 
     async def _deliver(self, fetched: Mapping[TP, list[Any]]) -> None:
@@ -79,15 +85,20 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         for aiokafka_tp, records in fetched.items():
             tp = TP(*aiokafka_tp)
             self.app.monitor.track_tp_end_offset(tp, self.highwater(aiokafka_tp))
-            deliver = (
-                self._deliver_chunks
-                if tp.topic in self.app.chunked_topics
-                else self._deliver_records
-            )
-            if not await deliver(tp, records, generation):
+            if not await self._delivery(tp.topic)(tp, records, generation):
                 # Flow stopped or partitions moved. Faust seeks to the committed offsets
                 # before it lets records flow again, so what is left here is read again.
+                # For changelogs it sought already, perhaps: those are the engine's to see to.
+                self.changelogs.lost(fetched)
                 return
+        await self._deliver_ends(generation)
+
+    def _delivery(self, topic: str) -> Callable[[TP, list[Any], int], Awaitable[bool]]:
+        if topic in self.app.chunked_topics:
+            return self._deliver_chunks
+        if topic in self.app.chunked_changelogs:
+            return self._deliver_changelog
+        return self._deliver_records
 
     def _current(self, generation: int) -> bool:
         return bool(self.flow_active) and self.app.consumer_generation_id == generation
@@ -117,6 +128,58 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 await self.wait_first(self.callback(message), self.suspend_flow.wait())
                 self._read_offset[tp] = record.offset
         return self._current(generation)
+
+    # -- changelogs
+
+    async def _deliver_changelog(self, tp: TP, records: list[Any], generation: int) -> bool:
+        reading = self.changelogs.fetched(tp)
+        if reading is None:
+            return self._current(generation)
+        self.changelogs.ends_at(tp, self.highwater(tp))
+        if records[0].offset < reading.handed:
+            # Faust seeks to the last offset that it has, not behind it.
+            records = [record for record in records if record.offset >= reading.handed]
+        for start in range(0, len(records), CHUNK_RECORDS):
+            if not self._current(generation):
+                return False
+            some = records[start : start + CHUNK_RECORDS]
+            await self._hand_over(tp, some, reading, some[-1].offset + 1, generation)
+        return self._current(generation)
+
+    async def _hand_over(
+        self, tp: TP, records: list[Any], reading: Reading, end: int, generation: int
+    ) -> None:
+        chunk = ChangelogChunk(tp, records, reading, end, generation)
+        reading.handed = end
+        # Waits while there is no room in the queue of Faust's recovery.
+        await self.wait_first(self.callback(chunk), self.suspend_flow.wait())
+
+    async def _deliver_ends(self, generation: int) -> None:
+        """Tell recovery where the client went on without a record: there are none to come."""
+        for tp, reading in self.changelogs.readings():
+            if tp in self._active_partitions and self._current(generation):
+                position = self._client_position(tp)
+                if position is not None and position > reading.handed:
+                    await self._hand_over(tp, [], reading, position, generation)
+
+    def _client_position(self, tp: TP) -> int | None:
+        # Nobody fetches meanwhile, so everything below it was returned and handed over.
+        assignment = self._thread._ensure_consumer()._subscription.subscription.assignment
+        state = assignment.state_value(tp) if assignment is not None else None
+        return state.position if state is not None and state.has_valid_position else None
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Called by Faust with where the recovery of changelogs is to begin."""
+        await super().seek_wait(partitions)
+        self.changelogs.sought(partitions)
+
+    async def _read_again(self, positions: Mapping[TP, int]) -> None:
+        try:
+            await self.seek_wait(positions)
+        except (IllegalStateError, TimeoutError):
+            # Another rebalance: Faust will seek.
+            return
+        self.changelogs.read_again(positions)
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Call when an agent's queue has room again. What was paused stays paused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -19,6 +19,10 @@ FORMAT_VERSION = 2
 
 BLOOM_BITS = 10
 """Of memory for each key, so that one look-up in a hundred of an absent key reads a block."""
+
+WRITE_BUFFER_BYTES = 4 << 20
+"""Rows of a store that are in memory only; at most twice. Small, as there are many stores, and
+as keys in no order are put into a small one at half the price."""
 
 _BLOCK_CACHE = Cache(64 << 20)
 """Shared by all stores of the process, as memory is."""
@@ -87,9 +91,13 @@ class Store(Protocol):
 class MemoryStore:
     """Rows in a dict. Recovered from the changelog after every start."""
 
-    def __init__(self, ttl_seconds: int | None = None) -> None:
+    def __init__(
+        self, ttl_seconds: int | None = None, age: Callable[[bytes], float] | None = None
+    ) -> None:
+        """``age`` tells how many seconds old a row is by its value; without it, all are new."""
         self._rows: dict[bytes, bytes] = {}
         self._ttl = ttl_seconds
+        self._age = age
         self._written: dict[bytes, float] = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -116,10 +124,11 @@ class MemoryStore:
 
     def _expire(self, rows: Mapping[bytes, bytes | None], ttl: int) -> None:
         now = time.monotonic()
-        for key in rows:
+        for key, value in rows.items():
             # Taken out first, so that the dict stays in order of writing.
             self._written.pop(key, None)
-            self._written[key] = now
+            aged = self._age(value) if self._age is not None and value is not None else 0
+            self._written[key] = now - aged
         for key, written in list(_first(self._written, 2 * len(rows) + 1)):
             if written > now - ttl:
                 break
@@ -151,6 +160,7 @@ class RocksStore:
         options.create_if_missing(True)
         options.set_max_log_file_size(1 << 20)
         options.set_keep_log_file_num(2)
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         blocks = BlockBasedOptions()
         # Nearly all look-ups are of what is not there: a messageId, an alias.
         blocks.set_bloom_filter(BLOOM_BITS, block_based=False)

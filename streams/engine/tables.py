@@ -17,12 +17,16 @@ from faust.stores.base import Store as FaustStore
 from faust.tables.base import Collection
 from faust.types import TP
 
+from streams.engine.chunks import ChangelogTopic
 from streams.engine.producer import BatchProducer, Record
 
 if TYPE_CHECKING:
     from streams.engine.stores import Store
 
 OpenStore = Callable[[int], "Store"]
+
+RECOVERY_CHUNKS = 2
+"""Changelog chunks that are stored in one write. Not 1, for which Faust has another meaning."""
 
 
 class ChunkTable(Collection):  # type: ignore[misc]
@@ -49,6 +53,7 @@ class ChunkTable(Collection):  # type: ignore[misc]
             partitions=partitions,
             key_type=bytes,
             value_type=bytes,
+            recovery_buffer_size=RECOVERY_CHUNKS,
             extra_topic_configs=changelog_config,
         )
         self._producer = producer
@@ -58,6 +63,13 @@ class ChunkTable(Collection):  # type: ignore[misc]
 
     def _new_store(self) -> PartitionedStore:
         return PartitionedStore(self.app, self)
+
+    def _new_changelog_topic(self, **options: Any) -> ChangelogTopic:
+        return ChangelogTopic(**super()._new_changelog_topic(**options)._clone_args())
+
+    async def on_changelog_event(self, event: Any) -> None:
+        """Called by Faust's recovery for each changelog chunk, when it has counted it."""
+        self.app.consumer.changelogs.take(event.message, self.changelog_topic_name)
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """The value of a key in a partition that this worker holds, or None."""
@@ -147,9 +159,9 @@ class ChunkTable(Collection):  # type: ignore[misc]
         """The changelog records of some rows. One each, so that the topic can be compacted."""
         return [Record(key, value) for key, value in rows.items()]
 
-    def _rows(self, key: bytes, value: bytes | None) -> Iterable[tuple[bytes, bytes | None]]:
-        """The rows of one changelog record: the inverse of :meth:`_changelog`."""
-        return [(key, value)]
+    def _rows(self, records: Iterable[Any]) -> dict[bytes, bytes | None]:
+        """The rows of some changelog records: the inverse of :meth:`_changelog`."""
+        return {record.key: record.value for record in records}
 
     def as_ansitable(self, **_: Any) -> str:
         """Called by Faust to show a table in a terminal."""
@@ -171,6 +183,8 @@ class PartitionedStore(FaustStore):  # type: ignore[misc]
     def __init__(self, app: Any, table: ChunkTable) -> None:
         super().__init__("chunk://", app, table)
         self._stores: dict[int, Store] = {}
+        self._failure: Exception | None = None
+        self._crash: asyncio.Future[None] | None = None
 
     def partition(self, partition: int) -> Store:
         """The store of a partition, opened when it is first asked for."""
@@ -187,8 +201,14 @@ class PartitionedStore(FaustStore):  # type: ignore[misc]
         return sum(len(store) for store in self._stores.values())
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """The changelog offset from which recovery may go on."""
-        return self.partition(tp.partition).offset()
+        """The changelog offset from which recovery may go on; None where Faust knows it best.
+
+        A store that was opened just now and has no offset is empty, whatever Faust may
+        remember of the partition from when it was here before.
+        """
+        is_new = tp.partition not in self._stores
+        offset = self.partition(tp.partition).offset()
+        return -1 if offset is None and is_new else offset
 
     def apply_changelog_batch(
         self,
@@ -196,15 +216,30 @@ class PartitionedStore(FaustStore):  # type: ignore[misc]
         to_key: Callable[[Any], Any],  # noqa: ARG002
         to_value: Callable[[Any], Any],  # noqa: ARG002
     ) -> None:
-        """Called by Faust during recovery with the records of the changelog."""
+        """Called by Faust during recovery with changelog chunks, in order."""
         rows: dict[int, dict[bytes, bytes | None]] = defaultdict(dict)
         offsets: dict[int, int] = {}
         for event in batch:
-            message = event.message
-            rows[message.partition].update(self.table._rows(message.key, message.value))
-            offsets[message.partition] = message.offset
+            chunk = event.message
+            if chunk.taken:
+                rows[chunk.partition].update(self.table._rows(chunk.records))
+                offsets[chunk.partition] = chunk.offset
         for partition, changed in rows.items():
-            self.partition(partition).write(changed, offsets[partition])
+            store = self.held(partition)
+            if store is not None:
+                self._write(store, changed, offsets[partition])
+
+    def _write(self, store: Store, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        if self._failure is None:
+            try:
+                store.write(rows, offset)
+            except Exception as error:
+                # Faust would log it, and never get to an end.
+                self._failure = error
+                self._crash = asyncio.ensure_future(self.app.crash(error))
+        if self._failure is not None and not self.app.tables.recovery.should_stop:
+            # The agents must not begin with a table that lacks rows.
+            raise self._failure
 
     async def on_rebalance(
         self,

@@ -80,14 +80,16 @@ class Identities:
         """
         if event["type"] in BROADCAST:
             self.learn_broadcast(event, position)
-            if event["type"] == "alias" and event.get("anonymousId") is not None:
-                self._login(event, position)
+            device = event.get("anonymousId")
+            if event["type"] == "alias" and device is not None:
+                self._login(event, device, position)
             return
         said = event.get("userId")
-        if event.get("anonymousId") is None:
+        device = event.get("anonymousId")
+        if device is None:
             user = said
         else:
-            user, email = self._login(event, position)
+            user, email = self._login(event, device, position)
             if email is not None and said is None:
                 _add_email(event, email)
         if user is not None:
@@ -104,12 +106,11 @@ class Identities:
         elif event["type"] == "delete":
             self._forget(event, position)
 
-    def _login(self, event: Event, position: int) -> tuple[str | None, str | None]:
+    def _login(self, event: Event, device: str, position: int) -> tuple[str | None, str | None]:
         """Note who an event says is logged in on its device.
 
         Gives who is logged in then, and their email if the event itself states none.
         """
-        device = event["anonymousId"]
         known_user, known_email = self._holder(device, position)
         user, stated = event.get("userId"), event_email(event)
         if user is None:
@@ -184,18 +185,18 @@ class Identities:
 
     def _drop(self, rows: _Rows, name: str, position: int, only: set[str] | None = None) -> None:
         """Remove what a row says up to ``position``, or what it says of some ids only."""
-        row = rows.get(name)
+        row = rows[name]
         kept = [e for e in row if e[0] > position or (only is not None and e[1] not in only)]
         self._put(rows, name, kept)
 
     def _forget_users(self, device: str, users: set[str], position: int) -> None:
-        row = self._devices.get(device)
+        row = self._devices[device]
         if device not in users and not any(e[1] in users and e[0] <= position for e in row):
             return
         # An email that came before the login is of the same person.
         gone = {*users, None}
         kept: Row = []
-        alias = _entry(self._aliases.get(device), position)
+        alias = _entry(self._aliases[device], position)
         others = device not in users and alias[1] is not None
         for entry in row:
             if entry[0] > position or entry[1] not in gone:
@@ -231,9 +232,9 @@ class Identities:
 
     def _holder(self, device: str, position: int) -> tuple[str | None, str | None]:
         """Who is logged in, as their events or an alias of the device said, and their email."""
-        row = self._devices.get(device)
+        row = self._devices[device]
         since, user, email, _ = _entry(row, position) if row else _NOBODY
-        alias = self._aliases.get(device)
+        alias = self._aliases[device]
         if alias:
             entry = _entry(alias, position)
             if entry[1] is not None and entry[0] > since:
@@ -243,7 +244,7 @@ class Identities:
     def follow(self, user: str, position: int) -> str:
         """The id that stands for ``user`` at ``position``, through any chain of aliases."""
         for _ in range(MAX_CHAIN):
-            row = self._aliases.get(user)
+            row = self._aliases[user]
             if not row:
                 break
             following = _entry(row, position)[1]
@@ -264,14 +265,14 @@ class Identities:
     # -- rows
 
     def _alias_at(self, old: str, position: int) -> str | None:
-        new: str | None = _entry(self._aliases.get(old), position)[1]
+        new: str | None = _entry(self._aliases[old], position)[1]
         return new
 
     def _stored(self, key: bytes) -> bytes | None:
         return self._writes[key] if key in self._writes else self._read(key)
 
     def _append(self, rows: _Rows, name: str, entry: list[Any]) -> None:
-        row = rows.get(name)
+        row = rows[name]
         kept = [old for old in row if old[0] != entry[0]]
         # Of the committed past only the last word can be asked for again.
         past = sum(1 for old in kept if old[0] <= self.horizon)
@@ -282,10 +283,10 @@ class Identities:
 
     def _put(self, rows: _Rows, name: str, row: Row) -> None:
         """Change a row; without an entry it is deleted. The index follows."""
-        before = rows.get(name)
+        before = rows[name]
         if row == before:
             return
-        rows.put(name, row)
+        rows[name] = row
         self._writes[rows.prefix + name.encode()] = orjson.dumps(row) if row else None
         named = {entry[1] for entry in row}
         was_named = {entry[1] for entry in before}
@@ -295,36 +296,33 @@ class Identities:
                 self._writes[index] = _NOTHING if user in named else None
 
 
-class _Rows:
-    """The rows of one kind, by id, with those in use kept parsed.
+class _Rows(dict[str, Row]):
+    """The rows of one kind, by id, with those in use kept parsed. Rows are not to be changed.
 
     Kept in two halves: when the new half is full, it becomes the old one, and what is still
     in use moves on. So a look-up costs no bookkeeping, and memory has a bound.
     """
 
     def __init__(self, prefix: bytes, read: Read, capacity: int) -> None:
+        super().__init__()
         self.prefix = prefix
         self._read = read
         self._capacity = capacity
-        self._new: dict[str, Row] = {}
         self._old: dict[str, Row] = {}
 
-    def get(self, name: str) -> Row:
-        """The row of an id; not to be changed."""
-        row = self._new.get(name)
+    def __missing__(self, name: str) -> Row:
+        row = self._old.get(name)
         if row is None:
-            row = self._old.get(name)
-            if row is None:
-                stored = self._read(self.prefix + name.encode())
-                row = _NO_ROW if stored is None else orjson.loads(stored)
-            self.put(name, row)
+            stored = self._read(self.prefix + name.encode())
+            row = _NO_ROW if stored is None else orjson.loads(stored)
+        self[name] = row
         return row
 
-    def put(self, name: str, row: Row) -> None:
-        """Replace the row of an id."""
-        if len(self._new) >= self._capacity:
-            self._old, self._new = self._new, {}
-        self._new[name] = row
+    def __setitem__(self, name: str, row: Row) -> None:
+        if len(self) >= self._capacity:
+            self._old = dict(self)
+            self.clear()
+        super().__setitem__(name, row)
 
 
 def _entry(row: Row, position: int) -> list[Any]:

@@ -31,8 +31,9 @@ _DELETION = """\
 Not an action to subscribe to: every event of type `delete`, as Segment's privacy tools send it,
 erases a person at Encharge, by userId, else by anonymousId
 (`DELETE /v1/people?people[0][userId]=...`), and in this program's own tables
-([what a deletion forgets](architecture.md#what-a-deletion-forgets)). An id with `#`, `%`, `&` or `+`
-is written so that it means itself; Segment leaves these as they are, and so asks for another person.
+([what a deletion forgets](architecture.md#what-a-deletion-forgets)). An id with `#`, `%`, `&` or
+`+` is written so that it means itself; Segment leaves these as they are, and so asks for another
+person.
 """
 
 

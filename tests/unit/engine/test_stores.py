@@ -148,6 +148,17 @@ def test_memory_does_not_grow_beyond_what_the_horizon_holds(
     assert len(store._written) == len(store)
 
 
+def test_memory_counts_the_age_from_what_a_row_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Recovered rows are as old as they were before.
+    clock = Clock(monkeypatch)
+    store = MemoryStore(ttl_seconds=10, age=lambda value: clock.now - int(value))
+    store.write({b"old": b"992", b"young": b"998", b"gone": b"999"}, 0)
+    clock.now += 3
+    store.write({b"new": b"1003", b"gone": None}, 1)
+    assert [store.get(key) for key in (b"old", b"young", b"new")] == [None, b"998", b"1003"]
+    assert store.get(b"gone") is None
+
+
 def test_disk_forgets_what_is_older_than_the_horizon(tmp_path: Path) -> None:
     # RocksDB drops expired rows when it compacts, so later than asked for, not sooner.
     store = RocksStore(tmp_path / "0", ttl_seconds=1)

@@ -164,8 +164,14 @@ async def test_each_row_is_a_changelog_record_so_that_the_topic_can_be_compacted
 
 
 def changelog(partition: int, offset: int, key: bytes, value: bytes | None) -> Any:
+    """A changelog chunk of one record, as Faust's recovery hands it on."""
     return SimpleNamespace(
-        message=SimpleNamespace(partition=partition, offset=offset, key=key, value=value)
+        message=SimpleNamespace(
+            partition=partition,
+            offset=offset,
+            records=[SimpleNamespace(key=key, value=value)],
+            taken=True,
+        )
     )
 
 
@@ -180,6 +186,13 @@ async def test_recovery_writes_each_partition_once_and_up_to_its_own_offset(worl
     )
     assert (world.table.get(0, b"a"), world.table.get(1, b"a")) == (b"2", b"x")
     assert (world.store(0).offsets, world.store(1).offsets) == ([10], [3])
+
+
+async def test_recovery_leaves_out_what_the_table_did_not_take(world: World) -> None:
+    chunk = changelog(0, 7, b"a", b"1")
+    chunk.message.taken = False
+    world.table.apply_changelog_batch([chunk, changelog(1, 7, b"a", b"1")])
+    assert (world.store(0).offsets, world.store(1).offsets) == ([], [7])
 
 
 async def test_a_partition_that_goes_to_another_worker_is_closed(world: World) -> None:

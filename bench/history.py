@@ -1,0 +1,273 @@
+"""The command: ``python -m bench.history``. What a long history costs.
+
+Two contestants process the same number of events of people whom the tables know: one with
+few identities and messageIds behind it, one with many. Their tables are put into the changelog
+topics beforehand, so that each round begins with a recovery on an empty disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench import broker as brokers
+from bench.broker import PARTITIONS, Broker
+from bench.processes import KEY, ContestError, run_worker
+from bench.result import Result
+from streams import topics
+from streams.delivery.seen import DIGEST_BYTES, TIME_BYTES
+from streams.errors import StreamsError
+from streams.pipeline import IDENTITIES, SEEN, changelogs
+from streams.settings import Settings, load
+from streams.source.ingest import partition_of
+from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
+
+Row = tuple[int, bytes, bytes]
+"""Partition, key and value of a changelog record."""
+
+HOURS: Final = 24
+DIGESTS_PER_RECORD: Final = 1000
+RUN_SECONDS: Final = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known before the first event."""
+
+    name: str
+    identities: int
+    message_ids: int
+
+
+async def run(options: argparse.Namespace, console: Console) -> int:
+    """Measure and print. Gives the exit status."""
+    histories = (
+        History("short", options.few, options.few),
+        History("long", options.identities, options.message_ids),
+    )
+    results: dict[str, list[Result]] = {history.name: [] for history in histories}
+    async with AsyncExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="streams-bench-", ignore_cleanup_errors=True)
+        directory = Path(stack.enter_context(temporary))
+        broker = await stack.enter_async_context(brokers.running("kafka"))
+        console.print(
+            f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
+            f"{broker.name}; {options.events:,} events a round, {PARTITIONS} partitions"
+        )
+        for history in histories:
+            await _events(broker, history, options.events)
+        for number in range(1, options.rounds + 1):
+            for history in histories:
+                name = f"{history.name}-{number}"
+                settings = _settings(broker, history, name)
+                await topics.ensure(
+                    settings, topics.owned_topics(settings, changelogs(settings), [])
+                )
+                await _fill(broker, settings, history)
+                (directory / name).mkdir()
+                result = await run_worker(
+                    options.events, _environment(settings), directory / name, seconds=RUN_SECONDS
+                )
+                results[history.name].append(result)
+                console.print(
+                    f"round {number} {history.name:6} {result.rate:8,.0f} events/s,"
+                    f" CPU {result.cpu_micros:.0f} us/event,"
+                    f" {result.resident_bytes / 1e6:.0f} MB resident at most,"
+                    f" ready after {result.start_seconds:.1f} s"
+                )
+                await brokers.forget(broker, f"{name}-")
+    _show(console, histories, results)
+    return 0
+
+
+def _settings(broker: Broker, history: History, name: str) -> Settings:
+    return load(
+        {
+            "kafka_bootstrap_servers": broker.bootstrap,
+            "streams_app_id": name,
+            "streams_source_topic": f"events-{history.name}",
+            "streams_partitions": PARTITIONS,
+            "encharge_api_key": KEY,
+        }
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "STREAMS_APP_ID": settings.streams_app_id,
+        "STREAMS_SOURCE_TOPIC": settings.streams_source_topic,
+        "STREAMS_PARTITIONS": str(PARTITIONS),
+        "STREAMS_DRY_RUN": "true",
+    }
+
+
+# -- people, and what is known of them
+
+
+def _device(person: int) -> str:
+    return f"{person:08x}-5f3a-4c1e-9b7d-2f6a1c0e8d45"
+
+
+def _user(person: int) -> str:
+    return f"user-{person:08}"
+
+
+def _identity_rows(people: int) -> Iterator[Row]:
+    for person in range(people):
+        device, user = _device(person), _user(person)
+        partition = partition_of(device, PARTITIONS)
+        entry = [-1, user, f"{user}@example.com", f"seed-{person:032x}"]
+        yield partition, b"d:" + device.encode(), orjson.dumps([entry])
+        yield partition, f"u:{user}\0d:{device}".encode(), b""
+
+
+def _seen_rows(message_ids: int) -> Iterator[Row]:
+    now = int(time.time())
+    for start in range(0, message_ids, DIGESTS_PER_RECORD):
+        count = min(DIGESTS_PER_RECORD, message_ids - start)
+        # Spread over the day, the oldest first; none so old that it is forgotten on the way.
+        age = (HOURS - 1) * 3600 * (message_ids - start) // message_ids
+        delivered_at = (now - age).to_bytes(TIME_BYTES)
+        partition = start // DIGESTS_PER_RECORD % PARTITIONS
+        yield partition, b"", delivered_at + os.urandom(DIGEST_BYTES * count)
+
+
+def _visits(history: History, events: int) -> Iterator[Row]:
+    """Events of people drawn from all who are known; the second of two names its user."""
+    chance = random.Random(history.identities)
+    for number in range(events):
+        person = chance.randrange(history.identities)
+        event: dict[str, Any] = {
+            "type": "track",
+            "event": "Report Exported",
+            "messageId": f"{chance.getrandbits(96):024x}-{number:08x}",
+            "anonymousId": _device(person),
+            "timestamp": "2026-11-02T08:00:00.000Z",
+            "context": {"ip": "203.0.113.7", "library": {"name": "analytics.js"}},
+            "properties": {"report": "weekly", "rows": number, "format": "csv"},
+        }
+        if number % 2:
+            event["userId"] = _user(person)
+        yield partition_of(_device(person), PARTITIONS), b"", orjson.dumps(event)
+
+
+async def _events(broker: Broker, history: History, events: int) -> None:
+    topic = f"events-{history.name}"
+    await create_topic(broker.bootstrap, topic, PARTITIONS)
+    await _produce(broker, topic, _visits(history, events))
+
+
+async def _fill(broker: Broker, settings: Settings, history: History) -> None:
+    identities = topics.changelog_topic(settings, IDENTITIES)
+    await _produce(broker, identities, _identity_rows(history.identities))
+    await _produce(broker, topics.changelog_topic(settings, SEEN), _seen_rows(history.message_ids))
+
+
+async def _produce(broker: Broker, topic: str, rows: Iterator[Row]) -> None:
+    async with _producer(broker) as producer:
+        batches = {partition: producer.create_batch() for partition in range(PARTITIONS)}
+        for partition, key, value in rows:
+            if batches[partition].append(key=key, value=value, timestamp=None) is None:
+                await producer.send_batch(batches[partition], topic, partition=partition)
+                batches[partition] = producer.create_batch()
+                batches[partition].append(key=key, value=value, timestamp=None)
+        for partition, batch in batches.items():
+            if batch.record_count():
+                await producer.send_batch(batch, topic, partition=partition)
+
+
+@asynccontextmanager
+async def _producer(broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, max_batch_size=500_000)
+    await producer.start()
+    try:
+        yield producer
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+# -- the command
+
+
+def _show(console: Console, histories: Sequence[History], results: dict[str, list[Result]]) -> None:
+    table = Table(box=box.MARKDOWN)
+    for title in (
+        "history", "identities", "messageIds", "events/s", "CPU us/event", "resident MB", "ready s"
+    ):  # fmt: skip
+        table.add_column(title, justify="left" if title == "history" else "right")
+    for history in histories:
+        found = results[history.name]
+        table.add_row(
+            history.name,
+            f"{history.identities:,}",
+            f"{history.message_ids:,}",
+            f"{median(result.rate for result in found):,.0f}",
+            f"{median(result.cpu_micros for result in found):.1f}",
+            f"{median(result.resident_bytes for result in found) / 1e6:,.0f}",
+            f"{median(result.start_seconds for result in found):.1f}",
+        )
+    console.print(table)
+    pairs = list(zip(results["short"], results["long"], strict=True))
+    grown = [long.cpu_micros / short.cpu_micros for short, long in pairs]
+    slower = [short.rate / long.rate for short, long in pairs]
+    console.print(
+        f"an event with the long history costs {median(grown):.2f} times the processor time "
+        f"({min(grown):.2f}..{max(grown):.2f}) and {median(slower):.2f} times the time "
+        f"({min(slower):.2f}..{max(slower):.2f}) of one with the short"
+    )
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.history",
+        description="Measure what known identities and messageIds cost: time, memory, recovery.",
+        epilog="Example: python -m bench.history --rounds 1 --identities 100000 "
+        "--message-ids 1000000",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--events", type=int, default=120_000, help="default: 120000")
+    parser.add_argument("--few", type=int, default=10_000, help="of the short history: 10000")
+    parser.add_argument("--identities", type=int, default=2_000_000, help="default: 2000000")
+    parser.add_argument("--message-ids", type=int, default=24_000_000, help="default: 24000000")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the command. Gives the exit status."""
+    options = _options(sys.argv[1:])
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120
+    try:
+        return asyncio.run(run(options, console))
+    except (ContestError, KafkaFailedError, KafkaUnavailableError, StreamsError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("bench: stopped", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
