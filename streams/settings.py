@@ -170,7 +170,10 @@ class Settings(BaseSettings):
         description="gateway: how long a request waits for Kafka before it is answered 503",
     )
     streams_gateway_max_waiting_events: int = Field(
-        10_000, ge=1, description="gateway: events underway before more are answered 429"
+        4_000,
+        ge=1,
+        description="gateway: events underway before more are answered 429; "
+        "a request counts as ten more",
     )
     streams_gateway_max_waiting_bytes: int = Field(
         32 * 1024 * 1024, ge=1, description="gateway: bytes underway before more are answered 429"

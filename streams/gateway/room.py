@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import TracebackType
+from typing import Final
 
 from streams.gateway.answers import RETRY_SOON, Refusal
+
+REQUEST_WEIGHT: Final = 10
+"""A request is as much work as so many events, besides those that it has."""
 
 
 class Room:
@@ -39,13 +43,18 @@ class Share:
         self.bytes = 0
 
     def grow(self, *, events: int = 0, size: int = 0) -> None:
-        """Occupy more. Raises ``Refusal`` (429) where there is no room.
+        """Occupy more, or less. Raises ``Refusal`` (429) where there is no room.
 
         A request that is alone is let in whatever its size, or it never would be.
         """
         room = self._room
-        if room.requests > 1 and (
-            room.events + events > room.max_events or room.bytes + size > room.max_bytes
+        if (
+            room.requests > 1
+            and (events > 0 or size > 0)
+            and (
+                room.events + events + REQUEST_WEIGHT * room.requests > room.max_events
+                or room.bytes + size > room.max_bytes
+            )
         ):
             raise Refusal(
                 429, "overloaded", "Too much is underway here; try again.", retry_after=RETRY_SOON

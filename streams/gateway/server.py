@@ -24,7 +24,7 @@ from streams.gateway.answers import CORS, SUCCESS, Refusal, batch_stored, prefli
 from streams.gateway.auth import WriteKeys, basic_user
 from streams.gateway.outbox import Message
 from streams.gateway.partition import partition_of
-from streams.gateway.room import Rates, Room, Share
+from streams.gateway.room import Rates, Room
 from streams.gateway.stamp import Stamp, Stamped
 from streams.telemetry.gateway import GatewayMetrics
 
@@ -38,6 +38,11 @@ MAX_BATCH_BYTES: Final = 500 * 1024
 
 BODY_SECONDS: Final = 20.0
 """How long the body of a request may take to come in."""
+
+EVENT_BYTES: Final = 400
+"""A usual event in a batch."""
+GZIP_RATIO: Final = 6
+"""How much more there is in a gzipped batch, usually."""
 
 NOWHERE: Final = -1
 """Partition and offset of what was never on the source topic."""
@@ -120,23 +125,25 @@ class Gateway:
         # A wrong key in the head is told before the body is read.
         source = None if key is None else self._keys.source_of(key)
         with self._room.enter() as share:
-            share.grow(events=1, size=_announced(request))
+            size = _announced(request)
+            guessed = _guess_events(request, kind, size)
+            share.grow(events=guessed, size=size)
             packed = await _read(request, MAX_BATCH_BYTES)
             encoding = request.headers.get("Content-Encoding")
             raw = parse.inflate(packed, encoding, MAX_BATCH_BYTES)
             if raw is not packed:
                 share.grow(size=len(raw))
             body = parse.read_batch(raw) if kind == parse.BATCH else parse.read_single(raw)
+            share.grow(events=len(body.items) - guessed)
             if source is None:
                 source = self._keys.source_of(body.write_key)
-            answer = await self._accept(body, kind, source, share)
+            answer = await self._accept(body, kind, source)
         self._metrics.stored(time.perf_counter() - started)
         return answer
 
-    async def _accept(self, body: parse.Body, kind: str, source: str, share: Share) -> bytes:
+    async def _accept(self, body: parse.Body, kind: str, source: str) -> bytes:
         is_batch = kind == parse.BATCH
         self._rates.spend(source, len(body.items))
-        share.grow(events=len(body.items) - 1)
         stamp = Stamp(
             body,
             kind=None if is_batch else kind,
@@ -226,6 +233,15 @@ def _announced(request: web.BaseRequest) -> int:
     if length > MAX_BATCH_BYTES:
         raise parse.too_large(MAX_BATCH_BYTES)
     return length
+
+
+def _guess_events(request: web.BaseRequest, kind: str, size: int) -> int:
+    """About how many events will come: what there is no room for is best refused unread."""
+    if kind != parse.BATCH:
+        return 1
+    if request.headers.get("Content-Encoding"):
+        size *= GZIP_RATIO
+    return max(1, min(size // EVENT_BYTES, parse.MAX_BATCH_EVENTS))
 
 
 async def _read(request: web.BaseRequest, limit: int) -> bytes:

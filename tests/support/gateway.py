@@ -57,7 +57,7 @@ async def served(
     keys: str | None = f"{KEY}:web",
     is_open: bool = False,
     producer: FakeProducer | None = None,
-    max_events: int = 10_000,
+    max_events: int = 4_000,
     max_bytes: int = 32 << 20,
     per_second: float | None = None,
     confirm_seconds: float = 5.0,

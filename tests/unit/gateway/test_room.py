@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from streams.gateway.answers import Refusal
@@ -9,7 +11,7 @@ from streams.gateway.room import Rates, Room
 
 
 def test_what_does_not_fit_is_refused_and_what_is_answered_makes_room() -> None:
-    room = Room(max_events=10, max_bytes=100)
+    room = Room(max_events=30, max_bytes=100)  # a request weighs 10
     with room.enter() as first:
         first.grow(events=8, size=50)
         with room.enter() as second:
@@ -20,6 +22,15 @@ def test_what_does_not_fit_is_refused_and_what_is_answered_makes_room() -> None:
             second.grow(events=2, size=50)
         assert (room.requests, room.events, room.bytes) == (1, 8, 50)
     assert (room.requests, room.events, room.bytes) == (0, 0, 0)
+
+
+def test_requests_are_bounded_too() -> None:
+    room = Room(max_events=1000, max_bytes=100)
+    with ExitStack() as stack:
+        for _ in range(90):
+            stack.enter_context(room.enter()).grow(events=1)
+        with room.enter() as one_too_many, pytest.raises(Refusal):
+            one_too_many.grow(events=1)
 
 
 def test_a_request_that_is_alone_is_let_in_whatever_its_size() -> None:

@@ -285,14 +285,14 @@ async def test_what_is_not_valid_in_a_batch_becomes_a_dead_letter(gateway: Serve
 
 async def test_what_there_is_no_room_for_is_shed_and_the_rest_is_stored() -> None:
     producer = FakeProducer(partitions=PARTITIONS, confirms=False)
-    async with served(producer=producer, max_events=10) as gateway:
+    async with served(producer=producer, max_events=38) as gateway:
         bodies = [
             {"batch": [{"type": "page", "userId": "u", "messageId": f"{n} {i}"} for i in range(4)]}
             for n in range(6)
         ]
         posting = [asyncio.ensure_future(gateway.post("/v1/batch", body)) for body in bodies]
         await eventually(lambda: sum(task.done() for task in posting) == 4)
-        assert gateway.room.events <= 10
+        assert gateway.room.events <= 18
         producer.confirms = True
         producer.confirm()
         answers = await asyncio.gather(*posting)
