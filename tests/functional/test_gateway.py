@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ClusterFactory
 from tests.functional.conftest import World
-from tests.support.clients import Sent, run_python
+from tests.support.clients import Sent, node_is_missing, run_node, run_python
 from tests.support.gateway import KEY, GatewayProcess, gateway
 from tests.support.kafka import Broker
 from tests.support.world import consume, until, workers
@@ -108,6 +108,22 @@ async def test_a_real_library(embedded: Broker, unique: str, tmp_path: Path, lib
         assert len({record.partition for record in own}) == 1
         numbers = [int(orjson.loads(r.value)["messageId"].split("-")[-1]) for r in own]
         assert numbers == sorted(numbers)
+
+
+@pytest.mark.skipif(bool(node_is_missing()), reason=node_is_missing())
+@pytest.mark.parametrize("limit", [None, "150"])
+async def test_segment_s_library_for_node(
+    embedded: Broker, unique: str, tmp_path: Path, limit: str | None
+) -> None:
+    await embedded.create_topic(unique, 4)
+    limits = {"STREAMS_GATEWAY_MAX_EVENTS_PER_SECOND": limit} if limit else {}
+    async with gateway(embedded.bootstrap, unique, tmp_path, **limits) as made:
+        sent = await run_node(made.url, KEY, 500)
+        assert sent.errors == []
+        async with httpx.AsyncClient(trust_env=False) as http:
+            metrics = (await http.get(f"{made.url}/metrics")).text
+        assert ('kind="batch",status="429"' in metrics) == bool(limit)
+        assert_each_is_there_once(await stored(embedded.bootstrap, unique, 500), sent)
 
 
 @pytest.mark.parametrize("library", ["segment", "rudder"])
