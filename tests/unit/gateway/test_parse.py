@@ -53,9 +53,14 @@ def test_paths(path: str, kind: str | None) -> None:
 BODY = b'{"userId": "u"}'
 
 
+def packed(data: bytes) -> bytes:
+    # Without the time: every process must name the tests alike.
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize("encoding", [None, "", "gzip", "GZIP", "x-gzip", "identity", "br"])
 def test_gzip_is_told_by_its_first_bytes(encoding: str | None) -> None:
-    assert inflate(gzip.compress(BODY), encoding, 100) == BODY
+    assert inflate(packed(BODY), encoding, 100) == BODY
 
 
 @pytest.mark.parametrize("encoding", [None, "", "gzip", "identity"])
@@ -64,17 +69,17 @@ def test_what_is_not_gzip_is_left_alone(encoding: str | None) -> None:
 
 
 def test_members_of_one_gzip_file_are_joined() -> None:
-    packed = gzip.compress(BODY[:7]) + gzip.compress(BODY[7:])
-    assert inflate(packed, "gzip", 100) == BODY
+    body = packed(BODY[:7]) + packed(BODY[7:])
+    assert inflate(body, "gzip", 100) == BODY
     with pytest.raises(Refusal) as caught:
-        inflate(gzip.compress(b"x" * 60) * 2, "gzip", 100)
+        inflate(packed(b"x" * 60) * 2, "gzip", 100)
     assert caught.value.status == 413
 
 
 def test_the_limit_is_of_what_is_unpacked() -> None:
-    assert len(inflate(gzip.compress(b"x" * 100), None, 100)) == 100
+    assert len(inflate(packed(b"x" * 100), None, 100)) == 100
     with pytest.raises(Refusal) as caught:
-        inflate(gzip.compress(b"x" * 101), None, 100)
+        inflate(packed(b"x" * 101), None, 100)
     assert caught.value.status == 413
 
 
@@ -95,8 +100,8 @@ def test_a_bomb_is_not_unpacked() -> None:
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (gzip.compress(BODY)[:-9], "gzip"),
-        (gzip.compress(BODY)[:5], "gzip"),
+        (packed(BODY)[:-9], "gzip"),
+        (packed(BODY)[:5], "gzip"),
         (b"\x1f\x8b" + b"x" * 50, None),
         (BODY, "br"),
         (zlib.compress(BODY), "deflate"),
