@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ START_SECONDS: Final = 60.0
 RUN_SECONDS: Final = 150.0
 """The longest that a contestant may take in one round; a usual one takes ten seconds."""
 POLL_SECONDS: Final = 0.2
+IDLE_SECONDS: Final = 3.0
+IDLE_SHARE: Final = 0.1
+"""Of a core: what a worker needs to wait for events, and to be looked at."""
 
 _OURS: Final = ("STREAMS_", "ENCHARGE_", "KAFKA_")
 _OUTCOME: Final = re.compile(
@@ -112,22 +115,51 @@ async def reset(address: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """A look at a worker: when, processor time so far, events settled so far."""
+
     at: float
     cpu: float
     settled: int
 
 
-async def run_worker(
-    events: int, settings: Mapping[str, str], directory: Path, *, seconds: float = RUN_SECONDS
-) -> Result:
-    """Run ``streams worker`` until it has settled ``events`` events, within ``seconds``.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A ``streams worker`` that is ready."""
 
-    The clock runs from the moment when the worker is ready, which is when its first stage
-    begins: that stage must not get a start over the others. It stops with the first look at
-    the metrics that finds all events settled. What is looked at later than it happened is
-    the price of looking from outside: at most ``POLL_SECONDS`` of a run of several seconds.
-    """
+    pid: int
+    web: str
+    start_seconds: float
+    """From the start of its process until it was ready."""
+    _http: aiohttp.ClientSession
+
+    async def sample(self) -> Sample:
+        """Look at it now."""
+        settled = _sum(_OUTCOME, await self._metrics())
+        return Sample(time.monotonic(), _cpu_seconds(self.pid), settled)
+
+    def resident_bytes(self) -> int:
+        """The most memory that it had so far; 0 where the system does not tell."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
+    async def delivered(self) -> int:
+        """Events delivered so far: all of them, or something else was measured."""
+        return _sum(_DELIVERED, await self._metrics())
+
+    async def _metrics(self) -> bytes:
+        async with self._http.get(f"{self.web}/metrics") as answer:
+            return await answer.read()
+
+
+@asynccontextmanager
+async def worker(
+    settings: Mapping[str, str], directory: Path, *, seconds: float = RUN_SECONDS
+) -> AsyncIterator[Worker]:
+    """Run ``streams worker``; it is ready within ``seconds``, and gone at the end of the block."""
     log = directory / "worker.log"
     environment = {
         "ENCHARGE_API_KEY": KEY,
@@ -146,30 +178,80 @@ async def run_worker(
         process(["-m", "streams", "worker"], log, environment) as child,
         aiohttp.ClientSession() as http,
     ):
-        web = await _web_address(child, log, seconds)
         try:
             async with asyncio.timeout(seconds):
+                web = await _web_address(child, log)
                 await _until_ready(http, web)
-                ready = time.monotonic()
-                first = last = await _sample(http, web, child.pid)
-                while last.settled < events:
-                    await asyncio.sleep(POLL_SECONDS)
-                    last = await _sample(http, web, child.pid)
-                await _check_delivered(http, web, events)
+            yield Worker(child.pid, web, time.monotonic() - started, http)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise ContestError(f"the worker did not finish: {error!r}\n{_tail(log)}") from error
+
+
+async def run_worker(
+    events: int, settings: Mapping[str, str], directory: Path, *, seconds: float = RUN_SECONDS
+) -> Result:
+    """Run ``streams worker`` until it has settled ``events`` events, within ``seconds``.
+
+    The clock runs from the moment when the worker is ready, which is when its first stage
+    begins: that stage must not get a start over the others. It stops with the first look at
+    the metrics that finds all events settled. What is looked at later than it happened is
+    the price of looking from outside: at most ``POLL_SECONDS`` of a run of several seconds.
+    """
+    async with worker(settings, directory, seconds=seconds) as running:
+        first, last = await until_settled([running], events, seconds)
         return Result(
             last.settled - first.settled,
             last.at - first.at,
             last.cpu - first.cpu,
-            start_seconds=ready - started,
-            resident_bytes=_resident_bytes(child.pid),
+            start_seconds=running.start_seconds,
+            resident_bytes=running.resident_bytes(),
         )
 
 
-async def _web_address(child: asyncio.subprocess.Process, log: Path, seconds: float) -> str:
-    deadline = time.monotonic() + seconds
-    while child.returncode is None and time.monotonic() < deadline:
+async def until_idle(running: Worker, seconds: float = RUN_SECONDS) -> None:
+    """Wait until a worker without events has no work of its own left either."""
+    async with asyncio.timeout(seconds):
+        before = await running.sample()
+        while True:
+            await asyncio.sleep(IDLE_SECONDS)
+            now = await running.sample()
+            if now.cpu - before.cpu < IDLE_SHARE * (now.at - before.at):
+                return
+            before = now
+
+
+async def until_settled(
+    workers: Sequence[Worker], events: int, seconds: float = RUN_SECONDS
+) -> tuple[Sample, Sample]:
+    """Wait until workers have delivered ``events`` events; a first and a last look at them all.
+
+    Raises ``ContestError`` when they settled one in another way.
+    """
+    async with asyncio.timeout(seconds):
+        first = last = await _together(workers)
+        while last.settled < events:
+            await asyncio.sleep(POLL_SECONDS)
+            last = await _together(workers)
+    delivered = sum([await one.delivered() for one in workers])
+    if delivered != events:
+        # A pipeline that drops or refuses events is fast, but not what is measured here.
+        raise ContestError(f"of {events} events only {delivered} were delivered")
+    return first, last
+
+
+async def _together(workers: Sequence[Worker]) -> Sample:
+    looks = [await one.sample() for one in workers]
+    return Sample(
+        looks[-1].at, sum(look.cpu for look in looks), sum(look.settled for look in looks)
+    )
+
+
+def _sum(counter: re.Pattern[bytes], metrics: bytes) -> int:
+    return sum(int(float(number)) for number in counter.findall(metrics))
+
+
+async def _web_address(child: asyncio.subprocess.Process, log: Path) -> str:
+    while child.returncode is None:
         if found := _ADDRESS.search(_text(log)):
             return found[1]
         await asyncio.sleep(POLL_SECONDS)
@@ -184,25 +266,6 @@ async def _until_ready(http: aiohttp.ClientSession, web: str) -> None:
         await asyncio.sleep(POLL_SECONDS / 2)
 
 
-async def _sample(http: aiohttp.ClientSession, web: str, pid: int) -> _Sample:
-    text = await _metrics(http, web)
-    settled = sum(int(float(number)) for number in _OUTCOME.findall(text))
-    return _Sample(time.monotonic(), _cpu_seconds(pid), settled)
-
-
-async def _metrics(http: aiohttp.ClientSession, web: str) -> bytes:
-    async with http.get(f"{web}/metrics") as answer:
-        return await answer.read()
-
-
-async def _check_delivered(http: aiohttp.ClientSession, web: str, events: int) -> None:
-    """A pipeline that drops or refuses events is fast, but not what is measured here."""
-    text = await _metrics(http, web)
-    delivered = sum(int(float(number)) for number in _DELIVERED.findall(text))
-    if delivered != events:
-        raise ContestError(f"of {events} events only {delivered} were delivered")
-
-
 def _cpu_seconds(pid: int) -> float:
     try:
         # After the name, which may hold blanks: utime and stime are fields 14 and 15.
@@ -210,14 +273,6 @@ def _cpu_seconds(pid: int) -> float:
     except OSError:
         return float("nan")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
 
 def _tail(log: Path) -> str:

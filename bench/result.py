@@ -20,6 +20,8 @@ class Result:
     """From the start of a worker's process until it was ready: tables are recovered then."""
     resident_bytes: int = 0
     """Of a worker's process at its end, at most; 0 where the system does not tell."""
+    disk_bytes: int = 0
+    """Of a worker's table stores at its end."""
 
     @property
     def rate(self) -> float:

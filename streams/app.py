@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import os
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -17,8 +17,10 @@ from yarl import URL
 from streams import config, topics
 from streams.destinations import registry
 from streams.engine.app import ChunkApp
+from streams.engine.garbage import collected_by_the_clock
+from streams.engine.lease import Lease
 from streams.engine.producer import BatchProducer
-from streams.errors import BrokerError, SettingsError
+from streams.errors import BreakerError, BrokerError, SettingsError
 from streams.pipeline import Pipeline, changelogs, published, store_root
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
@@ -32,8 +34,12 @@ MAX_BATCH_BYTES = 900_000
 CHUNKS_WAITING = 32
 """Chunks that may wait before an agent; more are left in the client."""
 
-GARBAGE_SECONDS = 20.0
-"""How often cyclic garbage is looked for: rare, and made by failures mostly."""
+SHORTEST_LEASE_SECONDS = 6.0
+"""A machine that is short of processors is not silent. Kafka's brokers allow no shorter session,
+unless told to."""
+
+CRASH_SECONDS = 20.0
+"""For the orderly end of a worker that crashed."""
 
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
@@ -48,7 +54,8 @@ async def run(
     """Run a worker until ``stop`` is set, then drain, commit and return.
 
     ``started`` is called with the address of the web server. Raises ``SettingsError`` or
-    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on.
+    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
+    ``BreakerError`` when too many events become dead letters.
     """
     destination = registry.build(settings, config.load(settings.streams_config, registry.check))
     _make_data_directory(settings)
@@ -57,7 +64,15 @@ async def run(
     )
     metrics = Metrics()
     health = Health()
-    producer = BatchProducer(max_batch_bytes=MAX_BATCH_BYTES, **settings.kafka_client_options())
+    lease = Lease(
+        max(settings.streams_session_seconds, SHORTEST_LEASE_SECONDS),
+        on_lost=lambda gap: _end_at_once(settings, gap),
+    )
+    producer = BatchProducer(
+        max_batch_bytes=MAX_BATCH_BYTES,
+        may_send=lease.holds,
+        **settings.kafka_client_options(),
+    )
     await producer.start()
     # The embedded broker misreports where a topic ends, and a store on disk looks ahead of it.
     app = new_faust_app(settings, trust_end_offsets=producer.is_idempotent)
@@ -69,25 +84,55 @@ async def run(
         producer=producer,
         metrics=metrics,
         on_misconfigured=health.destination_refuses,
+        on_tripped=health.breaker_tripped,
+        stop=stop.set,
     )
     health.watch(app)
+    keeper = asyncio.ensure_future(lease.keep())
     try:
         async with serve(settings, metrics, health) as address:
             started(address)
             try:
                 await app.start()
                 log.info("worker started", sources=sources, web=address)
-                async with collecting_garbage():
+                async with collected_by_the_clock():
                     await app.wait_for_stopped(stop)
             finally:
                 health.stopping()
-                log.info("worker stops", crashed=app.crashed)
+                if app.crashed:
+                    log.error("worker stops", why=_why_crashed(settings, app.crash_reason))
+                    _end_within(CRASH_SECONDS)
+                else:
+                    log.info("worker stops")
                 await app.stop()
+        if pipeline.tripped is not None:
+            raise BreakerError(pipeline.tripped)
         if app.crashed:
             raise BrokerError(_why_crashed(settings, app.crash_reason))
     finally:
         await pipeline.close()
         await producer.stop()
+        keeper.cancel()
+
+
+def _end_within(seconds: float) -> None:
+    """See to it that a worker that crashed ends: what broke may also hold up its orderly end.
+
+    What is not committed is read again at the next start, as after a kill.
+    """
+    end = threading.Timer(seconds, os._exit, [1])
+    end.daemon = True
+    end.start()
+
+
+def _end_at_once(settings: Settings, gap: float) -> None:
+    log.error(
+        f"this worker was silent for {gap:.0f} s, longer than STREAMS_SESSION_SECONDS "
+        f"({settings.streams_session_seconds:g}): its partitions are others' by now. It ends "
+        "here, with nothing sent or written over theirs; start it again"
+    )
+    # An orderly end would call, produce and commit what is not its own any more.
+    os._exit(1)
 
 
 def _why_crashed(settings: Settings, reason: BaseException | None) -> str:
@@ -158,28 +203,3 @@ def _credentials(settings: Settings) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context=context) if context is not None else None
-
-
-@asynccontextmanager
-async def collecting_garbage() -> AsyncIterator[None]:
-    """Have the collector run by the clock instead of by the number of new objects.
-
-    Events in flight are many objects and no cycles: counting them has the collector walk
-    them again and again, for a quarter of the processor's time, and find nothing.
-    """
-
-    async def collect() -> None:
-        while True:
-            await asyncio.sleep(GARBAGE_SECONDS)
-            gc.collect()
-
-    gc.collect()
-    # What is loaded now stays.
-    gc.freeze()
-    gc.disable()
-    task = asyncio.ensure_future(collect())
-    try:
-        yield
-    finally:
-        task.cancel()
-        gc.enable()

@@ -8,6 +8,7 @@
     │   ├── InvalidEvent     what came in is not a Segment event
     │   ├── PayloadError     the event does not satisfy the action it was mapped to
     │   └── DeliveryError    the destination does not take it
+    ├── BreakerError         so many events die that something must be wrong with us (status 1)
     └── BrokerError          Kafka did not do what the guarantees need (exit status 1)
         └── TooLargeError    a record is larger than the broker accepts
 """
@@ -35,6 +36,10 @@ class BrokerError(StreamsError):
 
 class TooLargeError(BrokerError):
     """A record is larger than the broker accepts."""
+
+
+class BreakerError(StreamsError):
+    """So many events become dead letters that something must be wrong with us."""
 
 
 class EventError(StreamsError):

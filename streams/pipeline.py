@@ -35,6 +35,7 @@ from streams import agents
 from streams.batching.coalesce import coalesce
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
+from streams.dead_letters.breaker import Breaker, Trip
 from streams.dead_letters.producer import DeadLetters
 from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
 from streams.delivery.limiter import RateLimiter
@@ -59,6 +60,9 @@ ACTIONS: Final = ("identify", "track", "page", "group", "alias", "tag", "untag",
 
 IDENTITIES: Final = "identities"
 SEEN: Final = "seen"
+
+HALT_SECONDS: Final = 10.0
+"""How long open calls and writes are waited for when the breaker has tripped."""
 
 
 def changelogs(settings: Settings) -> Mapping[str, Mapping[str, str]]:
@@ -92,14 +96,24 @@ class Pipeline:
         producer: BatchProducer,
         metrics: Metrics,
         on_misconfigured: Callable[[str | None], None],
+        on_tripped: Callable[[str], None],
+        stop: Callable[[], None],
     ) -> None:
+        """``on_tripped`` is told why so many events die that the worker is about to stop.
+
+        ``stop`` is called when it may.
+        """
         self._app = app
+        self._on_tripped = on_tripped
+        self._stop = stop
+        self.tripped: str | None = None
+        """Why the breaker has stopped the worker, if it has."""
         self._settings = settings
         self._metrics = metrics
         self._paused: set[int] = set()
         self._crash: asyncio.Future[None] | None = None
         self._directory: Directory | None = None
-        self._tasks = Tasks(self._failed)
+        self._tasks = Tasks(self.fail)
         dead_letters = DeadLetters(producer, settings.dlq_topic)
         self._identities = ChunkTable(
             app,
@@ -123,6 +137,12 @@ class Pipeline:
             settled=self._settled,
             metrics=metrics,
             tasks=self._tasks,
+            breaker=Breaker(
+                share=settings.streams_dlq_breaker_share,
+                events=settings.streams_dlq_breaker_events,
+                seconds=settings.streams_dlq_breaker_seconds,
+            ),
+            on_trip=self._trip,
         )
         self._destination = destination
         self._deliverer = self._new_deliverer(on_misconfigured)
@@ -175,7 +195,7 @@ class Pipeline:
             self._deliverer.take(events)
         except Exception as error:
             # A timer called, and would only log it; the window's events would wait for ever.
-            self._failed(error)
+            self.fail(error)
 
     def _new_deliverer(self, on_misconfigured: Callable[[str | None], None]) -> Deliverer:
         settings = self._settings
@@ -223,9 +243,32 @@ class Pipeline:
         self._settlement.clear()
         self._resolve.abandon()
 
-    def _failed(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the worker: it cannot go on."""
         if self._crash is None:
             self._crash = asyncio.ensure_future(self._app.crash(error))
+
+    def _trip(self, trip: Trip, last: str) -> None:
+        settings = self._settings
+        why = trip.explain(
+            last,
+            share=settings.streams_dlq_breaker_share,
+            seconds=settings.streams_dlq_breaker_seconds,
+        )
+        self.tripped = why
+        self._on_tripped(why)
+        # At once: the event that may not be buried has no outcome, so its person's next waits.
+        self._deliverer.halt()
+        self._windows.clear()
+        self._tasks.start(self._stop_tripped())
+
+    async def _stop_tripped(self) -> None:
+        """Stop when what was answered is remembered: it is not to be sent again."""
+        await self._deliverer.answered(within=HALT_SECONDS)
+        await self._settlement.written(within=HALT_SECONDS)
+        # Nothing more gets an outcome here, so there is nothing to wait for.
+        self._app.drain_seconds = 0
+        self._stop()
 
     async def close(self) -> None:
         """End background work. Call after the app has stopped."""

@@ -138,6 +138,16 @@ class Settings(BaseSettings):
     streams_retry_max_seconds: float = Field(
         14_400, gt=0, description="then a failing event is dead-lettered"
     )
+    streams_dlq_breaker_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of dead letters that stops the worker; 0: none does",
+    )
+    streams_dlq_breaker_events: int = Field(100, ge=1, description="... of at least so many events")
+    streams_dlq_breaker_seconds: float = Field(
+        300.0, gt=0, description="... within so many seconds"
+    )
     streams_drain_seconds: float = Field(
         25.0, ge=0, description="how long a stop or rebalance waits for what was started"
     )

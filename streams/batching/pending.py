@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from streams.dead_letters.redrive import Redrive
 from streams.destinations.base import Request
 from streams.errors import EventError
 from streams.events import Event, Origin
@@ -72,6 +73,8 @@ class Pending:
     merged: Sequence[Pending] = ()
     """Earlier events of the same person whose calls this one's stands for."""
     merged_request: Request | None = None
+    redrive: Redrive | None = None
+    """The try that this is, if the event was a dead letter."""
 
     @property
     def origin(self) -> Origin:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
-import time
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import typer
 
 from streams import settings as settings_module
+from streams.cli.output import Line, Progress, aligned, at_fault, is_text, put_out, shown
 from streams.engine.changelog import Changelog
 from streams.errors import BrokerError, StreamsError
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
 from streams.lookup import look_up, look_up_device
 from streams.pipeline import IDENTITIES
 from streams.routing.resolve import ITEM_BITS
-from streams.settings import SASL_PROTOCOLS, Settings
+from streams.settings import Settings
 from streams.topics import changelog_topic
 
 HELP = """Tell what the tables know about a userId or anonymousId, and which events taught it.
@@ -45,9 +41,6 @@ Exit status 1 if nothing is known of the id.
 Example: KAFKA_BOOTSTRAP_SERVERS=kafka:9092 streams identity user-001
 """
 
-PATIENCE_SECONDS: Final = 1.0
-"""How long a reading may take before it is worth a word on how far it is."""
-
 
 def identity(
     subject: str = typer.Argument(..., metavar="ID", help="A userId or anonymousId."),
@@ -57,27 +50,23 @@ def identity(
     as_json: bool = typer.Option(False, "--json", help="One JSON object."),
 ) -> None:
     """See ``HELP``."""
-    if not subject or not _is_text(subject):
+    if not subject or not is_text(subject):
         raise typer.BadParameter("an id is text and not empty", param_hint="ID")
     settings = settings_module.load()
     found = asyncio.run(_ask(settings, subject, is_device_only=device))
     if found.device is None and found.user is None:
-        what = f"device {_shown(subject)}" if device else _shown(subject)
+        what = f"device {shown(subject)}" if device else shown(subject)
         raise StreamsError(f"nothing is known of {what} (STREAMS_APP_ID={settings.streams_app_id})")
     if as_json:
         out = orjson.dumps(as_object(subject, settings.stage_topic, found)).decode()
     else:
         out = "\n".join(as_lines(subject, settings.stage_topic, found))
-    try:
-        print(out, flush=True)
-    except BrokenPipeError:
-        # Whoever read has seen enough, as with `| head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    put_out(out)
 
 
 async def _ask(settings: Settings, subject: str, *, is_device_only: bool) -> Answer:
     topic = changelog_topic(settings, IDENTITIES)
-    with _Progress(topic) as progress:
+    with Progress(topic) as progress:
         try:
             async with Changelog(
                 topic, on_progress=progress.tell, **settings.kafka_client_options()
@@ -89,35 +78,7 @@ async def _ask(settings: Settings, subject: str, *, is_device_only: bool) -> Ans
                     )
                 return await (look_up_device if is_device_only else look_up)(subject, rows)
         except BrokerError as error:
-            raise BrokerError(f"{_at_fault(settings, str(error))}: {error}") from error
-
-
-def _at_fault(settings: Settings, trouble: str) -> str:
-    """The settings to look at when Kafka does not do what is asked."""
-    if settings.kafka_security_protocol in SASL_PROTOCOLS and "uth" in trouble:
-        return "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"
-    return f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
-
-
-class _Progress(contextlib.AbstractContextManager["_Progress"]):
-    """A line on a terminal, when it takes long; gone at the end."""
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-        self._since = time.monotonic()
-        self._is_shown = False
-
-    def tell(self, done: int, total: int) -> None:
-        """How far a reading is."""
-        if not sys.stderr.isatty() or time.monotonic() - self._since < PATIENCE_SECONDS:
-            return
-        self._is_shown = True
-        print(f"\r\033[Kreading {self._topic}: {done:,} of {total:,}", end="", file=sys.stderr)
-        sys.stderr.flush()
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            raise BrokerError(f"{at_fault(settings, str(error))}: {error}") from error
 
 
 # -- for programs
@@ -175,19 +136,17 @@ def _place(place: Place) -> dict[str, int]:
 
 # -- for people
 
-Line = tuple[str, ...]
-
 
 def as_lines(subject: str, topic: str, found: Answer) -> list[str]:
     """The answer as aligned text."""
     sections: list[tuple[str, list[Line]]] = []
     if found.device is not None:
-        sections.append((f"device {_shown(subject)}", list(_device_lines(found.device))))
+        sections.append((f"device {shown(subject)}", list(_device_lines(found.device))))
     if found.user is not None:
-        sections.append((f"user {_shown(subject)}", list(_user_lines(subject, found.user))))
+        sections.append((f"user {shown(subject)}", list(_user_lines(subject, found.user))))
     lines: list[str] = []
     for title, rows in sections:
-        lines += [title, *_aligned(rows), ""]
+        lines += [title, *aligned(rows), ""]
     return [*lines, f"[partition]@offset are places in {topic}."]
 
 
@@ -195,13 +154,13 @@ def _device_lines(device: Device) -> list[Line]:
     return [
         (
             "logged in",
-            _shown(device.user or "nobody"),
+            shown(device.user or "nobody"),
             _email(device.login),
             *_taught(device.login),
         ),
         *(("alias", _arrow(step), "", *_taught(step)) for step in device.aliases),
         *(
-            ("earlier", _shown(login.user or "nobody"), _email(login), *_taught(login))
+            ("earlier", shown(login.user or "nobody"), _email(login), *_taught(login))
             for login in reversed(device.earlier)
         ),
     ]
@@ -210,7 +169,7 @@ def _device_lines(device: Device) -> list[Line]:
 def _user_lines(subject: str, user: User) -> list[Line]:
     lines: list[Line] = []
     if user.user != subject:
-        lines.append(("now", _shown(user.user)))
+        lines.append(("now", shown(user.user)))
     lines += [("alias", _arrow(step), "", *_taught(step)) for step in user.aliases]
     lines += [
         ("was" if step.until is None else "once was", _arrow(step), "", *_taught(step))
@@ -219,53 +178,28 @@ def _user_lines(subject: str, user: User) -> list[Line]:
     lines += [
         (
             "device" if login.until is None else "earlier",
-            _shown(login.device),
+            shown(login.device),
             _email(login),
             *_taught(login),
         )
         for login in user.devices
     ]
-    return lines or [("now", _shown(user.user))]
+    return lines or [("now", shown(user.user))]
 
 
 def _arrow(step: Step) -> str:
-    return f"{_shown(step.old)} -> {_shown(step.new)}"
+    return f"{shown(step.old)} -> {shown(step.new)}"
 
 
 def _email(login: Login) -> str:
-    return "" if login.email is None else _shown(login.email)
+    return "" if login.email is None else shown(login.email)
 
 
 def _taught(taught: Login | Step) -> Line:
     until = "" if taught.until is None else f"until {_at(taught.until)}"
-    by = "" if taught.message_id is None else f"by {_shown(taught.message_id)}"
+    by = "" if taught.message_id is None else f"by {shown(taught.message_id)}"
     return by, f"since {_at(taught.since)}", until
 
 
 def _at(place: Place) -> str:
     return f"[{place.partition}]@{place.position >> ITEM_BITS}"
-
-
-def _aligned(rows: Sequence[Line]) -> list[str]:
-    widths: dict[int, int] = {}
-    for row in rows:
-        for column, cell in enumerate(row):
-            widths[column] = max(widths.get(column, 0), len(cell))
-    return [
-        "  " + "  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row) if widths[i]).rstrip()
-        for row in rows
-    ]
-
-
-def _shown(text: str) -> str:
-    """Text from an event, which may be anything, so that it cannot steer a terminal."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
-
-
-def _is_text(argument: str) -> bool:
-    """Whether an argument is UTF-8; Python keeps other bytes in a form of its own."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli import dev, explain, gateway, identity, send, validate, worker
+from streams.cli import dev, dlq, explain, gateway, identity, send, validate, worker
 
 app = typer.Typer(
     name="streams",
@@ -20,4 +20,5 @@ app.command("explain", help=explain.HELP)(explain.explain)
 app.command("validate", help=validate.HELP)(validate.validate)
 app.command("identity", help=identity.HELP)(identity.identity)
 app.add_typer(send.app, name="send")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(dev.app, name="dev")

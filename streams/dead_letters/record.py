@@ -6,6 +6,7 @@ import gzip
 import time
 from dataclasses import dataclass, field, replace
 
+from streams.dead_letters.redrive import PREFIX, Redrive
 from streams.engine.producer import Record
 from streams.events import Origin
 
@@ -14,8 +15,6 @@ MAX_VALUE_BYTES = 900_000
 
 TRUNCATED_BYTES = 100_000
 """What is kept of a value that the dead-letter topic does not take even compressed."""
-
-PREFIX = "dlq."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,12 @@ class DeadLetter:
     """The name of the write key's source, where the event came through the gateway."""
     original_bytes: int = 0
     """Size of the original value, where ``raw`` is only its beginning; else 0."""
+    redrive: Redrive | None = None
+    """The try that failed, if the event had been a dead letter before."""
+    is_resolved: bool = False
+    """Whether what the event teaches of identities was learned ..."""
+    user: str | None = None
+    """... and the userId that it then had."""
     buried_at: float = field(default_factory=time.time)
 
     def truncated(self) -> DeadLetter:
@@ -71,6 +76,10 @@ class DeadLetter:
             "source": self.source,
             "content-encoding": encoding,
             "truncated-from": str(self.original_bytes) if self.original_bytes else "",
+            "redriven": str(self.redrive.tries) if self.redrive else "",
+            "redrive-of": self.redrive.letter if self.redrive else "",
+            "resolved": "1" if self.is_resolved else "",
+            "user-id": self.user or "",
         }
         return Record(
             key=self.key.encode() if isinstance(self.key, str) else self.key,

@@ -8,6 +8,7 @@ calls is bounded by the number of callers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -43,6 +44,12 @@ class Deliverer(Protocol):
     def abandon(self) -> None:
         """Make no more calls for what was taken: it belongs to another worker now."""
 
+    def halt(self) -> None:
+        """Make no more calls, for good. The open ones may end."""
+
+    async def answered(self, *, within: float) -> None:
+        """Return when no call is open, or after ``within`` seconds."""
+
     async def close(self) -> None:
         """End the callers and release connections."""
 
@@ -64,6 +71,12 @@ class DryRun:
         self._settlement.delivered(*delivered)
 
     def abandon(self) -> None:
+        """See :class:`Deliverer`."""
+
+    def halt(self) -> None:
+        """See :class:`Deliverer`."""
+
+    async def answered(self, *, within: float) -> None:
         """See :class:`Deliverer`."""
 
     async def close(self) -> None:
@@ -119,6 +132,9 @@ class LaneDeliverer:
         self._ready: asyncio.Queue[Lane] = asyncio.Queue()
         self._open = asyncio.Event()
         self._open.set()
+        self._is_halted = False
+        self._calling = 0
+        self._quiet = asyncio.Event()
         self._tasks = tasks
         self._callers = [tasks.start(self._call_lanes()) for _ in range(concurrency)]
 
@@ -138,6 +154,18 @@ class LaneDeliverer:
             lane.dropped = True
             lane.waiting.clear()
         self._lanes.clear()
+
+    def halt(self) -> None:
+        """See :class:`Deliverer`."""
+        self._is_halted = True
+        self._open.clear()
+
+    async def answered(self, *, within: float) -> None:
+        """See :class:`Deliverer`."""
+        if self._calling:
+            self._quiet.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), within)
 
     async def close(self) -> None:
         """See :class:`Deliverer`."""
@@ -165,7 +193,7 @@ class LaneDeliverer:
             self._end_event(lane, event)
             return
         await self._limiter.wait()
-        if lane.is_dropped():
+        if lane.is_dropped() or self._is_halted:
             return
         if lane.attempts == 0:
             lane.first_attempt_at = monotonic()
@@ -187,11 +215,15 @@ class LaneDeliverer:
     async def _call(self, event: Pending, request: Request) -> Answer:
         started = monotonic()
         self._metrics.request_started()
+        self._calling += 1
         status = 0
         try:
             answer = await self._sender.send(request)
             status = answer.status
         finally:
+            self._calling -= 1
+            if not self._calling:
+                self._quiet.set()
             self._metrics.request_ended(event.action, status, monotonic() - started)
         return answer
 
@@ -322,7 +354,7 @@ class LaneDeliverer:
             self._ready.put_nowait(lane)
 
     def _release(self) -> None:
-        if not self._open.is_set():
+        if not self._open.is_set() and not self._is_halted:
             log.info("destination takes us again", destination=self._destination.name)
             self._open.set()
             self._on_misconfigured(None)

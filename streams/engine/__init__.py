@@ -3,6 +3,7 @@
 ``acks``      which offsets may be committed: in order, up to the first unfinished chunk
 ``chunks``    a *chunk*: up to a thousand records of one partition, delivered as one message
 ``consumer``  Faust's consumer, delivering chunks through Faust's own conductor and streams
+``garbage``   garbage collection by the clock
 ``packed``    a stage record that carries many events
 ``producer``  batches of records whose confirmation is awaited
 ``recovery``  changelogs on their way back into the tables, as chunks and without holes

@@ -49,6 +49,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._chunks: dict[TP, AckQueue[Chunk]] = defaultdict(AckQueue)
         self.changelogs = Changelogs(self.app)
+        self._sought = False
+        self._streams_flow = False
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -72,6 +74,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         active = self._get_active_partitions()
+        if not self._streams_flow:
+            active = {tp for tp in active if tp.topic not in self.app.chunked_topics}
         if not active:
             await self.sleep(POLL_SECONDS)
             return {}
@@ -110,7 +114,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if position is not None and records[0].offset < position:
             records = [record for record in records if record.offset >= position]
         for start in range(0, len(records), CHUNK_RECORDS):
-            if not self._current(generation):
+            if not (self._streams_flow and self._current(generation)):
                 return False
             chunk = Chunk(tp, records[start : start + CHUNK_RECORDS], generation)
             self._chunks[tp].add(chunk)
@@ -128,6 +132,29 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 await self.wait_first(self.callback(message), self.suspend_flow.wait())
                 self._read_offset[tp] = record.offset
         return self._current(generation)
+
+    # -- flow
+
+    # While tables recover, Faust lets records flow, for their changelogs. It resumes the
+    # agents' partitions some time before it has sought them to the committed offsets and has
+    # emptied the agents' queues. What would be delivered in between is either lost or keeps its
+    # partition's commit where it is for ever, so nothing is: the agents' topics flow from the
+    # resumption that follows the seek to the next stop.
+
+    def stop_flow(self) -> None:
+        """Call when a rebalance begins."""
+        super().stop_flow()
+        self._sought = self._streams_flow = False
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets."""
+        await super().perform_seek()
+        self._sought = True
+
+    def resume_flow(self) -> None:
+        """Let records flow: those of changelogs first, those for agents after the seek."""
+        super().resume_flow()
+        self._streams_flow = self._sought
 
     # -- changelogs
 

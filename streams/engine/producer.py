@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,9 +49,17 @@ class BatchProducer:
     for as long as the process lives; a broker that is away is waited for.
     """
 
-    def __init__(self, *, max_batch_bytes: int, **client_options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_batch_bytes: int,
+        may_send: Callable[[], bool] = lambda: True,
+        **client_options: Any,
+    ) -> None:
         """``max_batch_bytes``: largest batch, below the broker's ``message.max.bytes``.
 
+        ``may_send()`` is asked before every request to the broker; once it says no, what is
+        left is not sent any more (:mod:`streams.engine.lease`).
         ``client_options`` go to :class:`aiokafka.AIOKafkaProducer` (addresses, security).
         """
         self._options = {
@@ -60,6 +68,8 @@ class BatchProducer:
             "max_batch_size": max_batch_bytes,
             "max_request_size": 2 * max_batch_bytes,
         }
+        self._may_send = may_send
+        self._is_over = asyncio.Event()
         self._client: AIOKafkaProducer | None = None
         self.is_idempotent = True
         """Whether the broker supports what Apache Kafka does; the embedded one does not."""
@@ -77,7 +87,20 @@ class BatchProducer:
         # A batch that has waited long for a leader is dropped by the client, although it
         # could go on waiting; dropping one would reorder a person's events.
         client._message_accumulator._batch_ttl = math.inf
+        self._guard(client._sender)
         self._client = client
+
+    def _guard(self, sender: Any) -> None:
+        send = sender._send_produce_req
+
+        async def send_if_it_may(*request: Any) -> None:
+            if self._may_send():
+                await send(*request)
+            else:
+                # An error would be taken for one of the broker's, to be tried again.
+                await self._is_over.wait()
+
+        sender._send_produce_req = send_if_it_may
 
     async def _connect(self, *, enable_idempotence: bool) -> AIOKafkaProducer:
         client = AIOKafkaProducer(**self._options, enable_idempotence=enable_idempotence)
@@ -91,10 +114,17 @@ class BatchProducer:
         return client
 
     async def stop(self) -> None:
-        """Send what is buffered and disconnect."""
+        """Send what is buffered, if it may be sent, and disconnect."""
         if self._client is not None:
-            await self._client.stop()
-            self._client = None
+            client, self._client = self._client, None
+            if self._may_send():
+                await client.stop()
+            else:
+                # As its own `stop`, but for sending what is left.
+                client._closed = True
+                self._is_over.set()
+                await client._sender.close()
+                await client.client.close()
 
     def _started(self) -> AIOKafkaProducer:
         if self._client is None:

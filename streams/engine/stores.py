@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompactionStyle,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
 if sys.platform != "win32":
     import fcntl
@@ -19,6 +28,8 @@ FORMAT_VERSION = 2
 
 BLOOM_BITS = 10
 """Of memory for each key, so that one look-up in a hundred of an absent key reads a block."""
+
+BLOCK_BYTES = 1024
 
 WRITE_BUFFER_BYTES = 4 << 20
 """Rows of a store that are in memory only; at most twice. Small, as there are many stores, and
@@ -161,10 +172,15 @@ class RocksStore:
         options.set_max_log_file_size(1 << 20)
         options.set_keep_log_file_num(2)
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        # Keys come in no order: merging by levels would write the whole store again and again.
+        options.set_compaction_style(DBCompactionStyle.universal())
         blocks = BlockBasedOptions()
         # Nearly all look-ups are of what is not there: a messageId, an alias.
         blocks.set_bloom_filter(BLOOM_BITS, block_based=False)
         blocks.set_block_cache(_BLOCK_CACHE)
+        # Rows are read one by one, in no order: small blocks, and none to be unpacked.
+        blocks.set_block_size(BLOCK_BYTES)
+        options.set_compression_type(DBCompressionType.none())
         options.set_block_based_table_factory(blocks)
         access = AccessType.read_write()
         if ttl_seconds is not None:

@@ -137,13 +137,19 @@ class ChunkTable(Collection):  # type: ignore[misc]
     ) -> None:
         if previous is not None and not previous.done():
             await asyncio.wait([previous])
-        offset = await (
-            await self._producer.send(self.changelog_topic_name, partition, self._changelog(rows))
-        )
+        records = self._changelog(rows)
+        offset = await (await self._producer.send(self.changelog_topic_name, partition, records))
         store = self.data.held(partition)
         if store is None:
             # The partition went to another worker meanwhile; the changelog has the rows.
             return
+        complete = store.offset()
+        if complete is None:
+            complete = -1
+        if complete < offset - len(records):
+            # Somebody else wrote in between: this worker was silent, and taken for dead. What
+            # they wrote is not here, so recovery must go on from where the store is complete.
+            offset = complete
         store.write(rows, offset)
         pending = self._pending[partition]
         for key in rows:

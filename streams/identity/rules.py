@@ -6,16 +6,17 @@ event that is read again after a crash finds what it found the first time, even 
 the tables are ahead of it; without this, a replayed anonymous event of a shared computer
 would go to whoever logged in last.
 
-Three kinds of rows, by id:
+Four kinds of rows, by id:
 
 ``d:<anonymousId>``      a device: the user who is logged in there, and their email
 ``a:<id>``               an alias: the id that replaced this one
 ``u:<id> NUL <row key>`` an index: that row names this id, so that it can be forgotten
+``m:<messageId>``        an alias or a deletion: where it was first read
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import orjson
@@ -23,6 +24,7 @@ import orjson
 from streams.events import Event
 
 Read: TypeAlias = Callable[[bytes], bytes | None]
+ReadMany: TypeAlias = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 Scan: TypeAlias = Callable[[bytes], Iterable[bytes]]
 """The keys of the stored rows that begin with a prefix."""
 Row: TypeAlias = list[list[Any]]
@@ -34,6 +36,7 @@ MAX_CHAIN = 100
 DEVICE = b"d:"
 ALIAS = b"a:"
 _NAMED = b"u:"
+_MESSAGE = b"m:"
 _NOTHING = b""
 _NO_ROW: Row = []
 _NOBODY: list[Any] = [-1, None, None, None]
@@ -62,6 +65,26 @@ class Identities:
         self._writes: dict[bytes, bytes | None] = {}
         self._devices = _Rows(DEVICE, self._stored, cached)
         self._aliases = _Rows(ALIAS, self._stored, cached)
+
+    def prepare(self, events: Iterable[Event], read_many: ReadMany) -> None:
+        """Have the rows ready that events will ask for. Reading them together is cheaper."""
+        devices, users = self._devices, self._aliases
+        asked: set[str] = set()
+        named: set[str] = set()
+        for event in events:
+            device, user = event.get("anonymousId"), event.get("userId")
+            if device is not None:
+                if device not in devices:
+                    asked.add(device)
+                if device not in users:
+                    named.add(device)
+            if user is not None and user not in users:
+                named.add(user)
+        for row in devices.load(asked, read_many):
+            user = row[-1][1] if row else None
+            if user is not None and user not in users:
+                named.add(user)
+        users.load(named, read_many)
 
     def take_writes(self) -> dict[bytes, bytes | None]:
         """What changed since the last call, to be stored. None deletes a row."""
@@ -97,14 +120,60 @@ class Identities:
             if current is not said:
                 event["userId"] = current
 
+    def resolve_late(
+        self, event: Event, position: int, *, is_learned: bool, user: str | None
+    ) -> None:
+        """As :meth:`resolve`, for an event that was held up while later ones went on.
+
+        It belongs to whoever it belonged to in its own time, and teaches nothing that could
+        take the place of something newer. ``is_learned``: it was resolved before, as an
+        event of ``user``. Else it teaches who is logged in where nobody is known to be.
+        """
+        device, said = event.get("anonymousId"), event.get("userId")
+        holder: tuple[str | None, str | None] = (None, None)
+        if device is not None:
+            holder = self._holder(device, position)
+        if not is_learned and holder == (None, None):
+            self.resolve(event, position)
+        elif event["type"] in BROADCAST:
+            if not is_learned:
+                self.learn_broadcast(event, position)
+        else:
+            if not is_learned:
+                user = holder[0] if said is None else said
+            email = holder[1] if self._is_same(user, holder[0], position) else None
+            if email is not None and said is None and event_email(event) is None:
+                _add_email(event, email)
+            if user is not None:
+                event["userId"] = self.follow(user, position)
+
     # -- learning
 
     def learn_broadcast(self, event: Event, position: int) -> None:
-        """Note what an event says about ids wherever they occur, in this partition too."""
+        """Note what an event says about ids wherever they occur, in this partition too.
+
+        It says so once, where it is first read. What comes again further on (a producer or
+        the ingest stage repeats what it is not sure of) must not undo what came in between.
+        """
+        if event["type"] == "alias" and event.get("previousId") == event.get("userId"):
+            return
+        if self._first_read(event, position) < position:
+            return
         if event["type"] == "alias":
             self._learn_alias(event, position)
         elif event["type"] == "delete":
             self._forget(event, position)
+
+    def _first_read(self, event: Event, position: int) -> int:
+        message = event.get("messageId")
+        if message is None:
+            return position
+        key = _MESSAGE + message.encode()
+        row = self._stored(key)
+        if row is not None:
+            return int(row)
+        self._writes[key] = b"%d" % position
+        return position
 
     def _login(self, event: Event, device: str, position: int) -> tuple[str | None, str | None]:
         """Note who an event says is logged in on its device.
@@ -129,13 +198,17 @@ class Identities:
         identify). One that would close a cycle makes its ``userId`` the end of the chain.
         """
         old, new = event.get("previousId"), event.get("userId")
-        if old is None or new is None or old == new:
+        if old is None or new is None:
             return
         teacher = event.get("messageId")
         if self._leads_through(new, old, position):
             self._append(self._aliases, new, [position, None, teacher])
         if self._alias_at(old, position) != new:
             self._append(self._aliases, old, [position, new, teacher])
+        # A device that becomes a user's must not lend them the email of whom it was before.
+        _, user, email, _ = _entry(self._devices[old], position)
+        if email is not None and user is not None and not self._is_same(user, new, position):
+            self._append(self._devices, old, [position, new, None, teacher])
 
     def _is_same(self, user: str | None, other: str | None, position: int) -> bool:
         if user is None or other is None or user == other:
@@ -317,6 +390,14 @@ class _Rows(dict[str, Row]):
             row = _NO_ROW if stored is None else orjson.loads(stored)
         self[name] = row
         return row
+
+    def load(self, names: Iterable[str], read_many: ReadMany) -> list[Row]:
+        """Read the rows of several ids at once, but for those that are at hand."""
+        wanted = [name for name in names if name not in self._old]
+        stored = read_many([self.prefix + name.encode() for name in wanted]) if wanted else []
+        for name, row in zip(wanted, stored, strict=True):
+            self[name] = _NO_ROW if row is None else orjson.loads(row)
+        return [self[name] for name in wanted]
 
     def __setitem__(self, name: str, row: Row) -> None:
         if len(self) >= self._capacity:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 import orjson
@@ -19,6 +20,7 @@ import structlog
 from streams.batching.pending import Pending, Progress, by_partition
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.record import DeadLetter
+from streams.dead_letters.redrive import Redrive
 from streams.delivery.seen import SeenTable, digest
 from streams.delivery.settle import Settlement
 from streams.destinations.base import Destination, Request, Subscription
@@ -135,6 +137,9 @@ class Resolve:
         self._progress.add(progress)
         self._loaded(partition, len(pending))
         identities = self._identities_of(chunk)
+        identities.prepare(
+            [event.event for event in pending], partial(self._identities.get_many, partition)
+        )
         seen = self._seen.held(partition, [event.digest for event in pending])
         batch = Batch(partition, identities, seen)
         shares: dict[str, Share] = {}
@@ -165,12 +170,20 @@ class Resolve:
                 batch.identities.learn_broadcast(event, position)
             self._settlement.without_call(pending, Outcome.DUPLICATE)
             return
-        batch.identities.resolve(event, position)
+        if pending.redrive is None:
+            batch.identities.resolve(event, position)
+        else:
+            batch.identities.resolve_late(
+                event,
+                position,
+                is_learned=pending.redrive.is_resolved,
+                user=pending.redrive.user,
+            )
         fires = self._firing(pending)
-        if not fires and pending.error is None:
-            self._settlement.without_call(pending, Outcome.FILTERED, "no-subscription")
-            return
         underway[pending.digest] = pending
+        if not fires and pending.error is None:
+            self._settlement.filtered(pending)
+            return
         batch.events.append(pending)
         pending.requests = [None] * len(fires)
         if fires:
@@ -309,7 +322,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
     topic, source_partition = source
     partition, position = record.partition, record.offset << ITEM_BITS
     items: list[tuple[int, Pending | Event]] = []
-    for (kind, lane, offset, timestamp), raw in packed.unpack(record.value):
+    for (kind, lane, offset, timestamp, *late), raw in packed.unpack(record.value):
         error = None
         try:
             event = orjson.loads(raw)
@@ -335,6 +348,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
                 event["type"],
                 [],
                 error,
+                redrive=Redrive(*late[0]) if late else None,
             )
         items.append((position, event))
         position += 1

@@ -17,6 +17,8 @@ import structlog
 
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.record import DeadLetter
+from streams.dead_letters.redrive import Place, Redrive
+from streams.dead_letters.redrive import read as read_redrive
 from streams.engine import packed
 from streams.engine.chunks import Chunk
 from streams.engine.packed import Header
@@ -89,26 +91,33 @@ class Ingest:
         max_bytes, partitions = self._max_event_bytes, self._partitions
         for record in chunk.records:
             raw = record.value
+            late = read_redrive(record.headers) if record.headers else None
             try:
-                limit = max_bytes
-                if record.headers and _source(record):
-                    # The client's part of it was measured before the gateway wrote into it.
-                    limit += STAMP_BYTES
-                head = read_head(raw, max_bytes=limit)
+                # The client's part of it was measured before the gateway wrote into it.
+                added = STAMP_BYTES if record.headers and (late or _source(record)) else 0
+                head = read_head(raw, max_bytes=max_bytes + added)
                 key = person_key(head.anonymousId, head.userId)
                 home = partition_of(key, partitions)
             except InvalidEvent as error:
-                letters.append(_dead_letter(record, error))
+                letters.append(_dead_letter(record, error, late))
                 continue
             except Exception as error:
                 log.exception("event cannot be read", origin=str(_origin(record)))
                 internal = InvalidEvent("internal-error", f"{type(error).__name__}: {error}")
-                letters.append(_dead_letter(record, internal))
+                letters.append(_dead_letter(record, internal, late))
                 continue
             if head.integrations is not None and not enabled(head.integrations, self._names):
                 filtered.append(head.type)
                 continue
-            items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
+            if late is not None:
+                # Another try of an event that others have overtaken.
+                header = _late_header(record, key, late)
+                items[home].append((header, raw))
+                if late[0].is_resolved:
+                    # Of an alias or a deletion every partition has heard at its time.
+                    continue
+            else:
+                items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
             if head.type in BROADCAST:
                 # Every partition may hold events under the id that it is about. Sent with
                 # them, in their order, it is known to each exactly from where it happened.
@@ -191,15 +200,30 @@ def _source(record: Any) -> str:
     return ""
 
 
-def _dead_letter(record: Any, error: InvalidEvent) -> DeadLetter:
+def _late_header(record: Any, key: str, late: tuple[Redrive, Place]) -> Header:
+    redrive, place = late
+    offset, timestamp = record.offset, record.timestamp
+    if place.origin[:2] == (record.topic, record.partition):
+        # A messageId or a timestamp that is made from these stays what it was.
+        offset, timestamp = place.origin.offset, place.produced_ms
+    return EVENT, key, offset, timestamp, tuple(redrive)
+
+
+def _dead_letter(
+    record: Any, error: InvalidEvent, late: tuple[Redrive, Place] | None
+) -> DeadLetter:
+    redrive, place = late or (None, Place(_origin(record), record.timestamp))
     return DeadLetter(
         raw=record.value,
-        origin=_origin(record),
+        origin=place.origin,
         stage=STAGE,
         reason=error.reason,
         text=str(error),
         key=record.key,
-        produced_at=record.timestamp / 1000,
+        produced_at=place.produced_ms / 1000,
         action="invalid",
         source=_source(record),
+        redrive=redrive,
+        is_resolved=redrive is not None and redrive.is_resolved,
+        user=redrive and redrive.user,
     )

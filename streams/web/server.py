@@ -19,6 +19,7 @@ class Health:
     def __init__(self) -> None:
         self._app: Any = None
         self._refused: str | None = None
+        self._tripped: str | None = None
         self._stopping = False
 
     def watch(self, app: Any) -> None:
@@ -28,6 +29,10 @@ class Health:
     def destination_refuses(self, why: str | None) -> None:
         """The destination takes no event from us because of ``why``; None: it does again."""
         self._refused = why
+
+    def breaker_tripped(self, why: str) -> None:
+        """Too many events become dead letters: the worker is about to end."""
+        self._tripped = why
 
     def stopping(self) -> None:
         """The worker drains and will be gone soon."""
@@ -51,6 +56,8 @@ class Health:
                 "destination: refuses us, check ENCHARGE_API_KEY and ENCHARGE_WRITE_KEY "
                 f"({self._refused})"
             )
+        if self._tripped is not None:
+            reasons.append(f"breaker: {self._tripped}")
         return reasons
 
 

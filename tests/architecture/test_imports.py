@@ -20,6 +20,11 @@ ROOT = Path(streams.__file__).parent
 
 PURE = (
     "streams.batching",
+    "streams.dead_letters.breaker",
+    "streams.dead_letters.letter",
+    "streams.dead_letters.reasons",
+    "streams.dead_letters.redrive",
+    "streams.dead_letters.selection",
     "streams.destinations",
     "streams.delivery.retry",
     "streams.engine.acks",

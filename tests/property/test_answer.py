@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from streams.events import Event
 from streams.identity.answer import Answer
+from streams.identity.rules import ALIAS, DEVICE
 from streams.lookup import look_up, look_up_device
 from streams.source.ingest import partition_of
 from tests.property.test_identity import (
@@ -176,7 +177,7 @@ def test_something_is_known_of_an_id_exactly_if_a_row_names_it(
         name
         for rows in tables.rows
         for key, row in rows.items()
-        if not key.startswith(b"u:")
+        if key.startswith((DEVICE, ALIAS))
         for name in (key[2:].decode(), *(entry[1] for entry in orjson.loads(row)))
     }
     for subject in IDS:

@@ -69,6 +69,10 @@ class FakeProducer:
             self.confirm()
         return future
 
+    def continue_at(self, topic: str, partition: int, offset: int) -> None:
+        """Have the next record stored at an offset, as if others had written before."""
+        self._ends[topic, partition] = offset - 1
+
     def confirm(self, count: int | None = None) -> None:
         """Confirm the oldest ``count`` sends (all, by default)."""
         count = len(self._waiting) if count is None else count

@@ -33,20 +33,27 @@ class StandIn:
 
     async def requests(self) -> list[dict[str, Any]]:
         """Every request so far, in arrival order."""
+        return (await self.requests_since(0))[0]
+
+    async def requests_since(self, since: int) -> tuple[list[dict[str, Any]], int]:
+        """The requests behind the ``since``-th, in arrival order, and the number of the last."""
         found: list[dict[str, Any]] = []
-        since = 0
         while True:
             page = (await self._http.get("requests", params={"since": since, "limit": 5000})).json()
             found.extend(page["requests"])
-            if not page["requests"]:
-                return found
             since = page["next"]
+            if not page["requests"]:
+                return found, since
 
     async def stats(self) -> dict[str, Any]:
         return (await self._http.get("stats")).json()
 
     async def person(self, any_id: str) -> dict[str, Any]:
         return (await self._http.get(f"people/{any_id}")).json()
+
+    async def people(self) -> list[dict[str, Any]]:
+        """Everybody there is, without the timelines."""
+        return (await self._http.get("people", params={"limit": 100_000})).json()["people"]
 
     async def faults(self, *rules: Mapping[str, Any]) -> None:
         (await self._http.post("faults", json=list(rules))).raise_for_status()
@@ -163,6 +170,28 @@ class Worker:
         """End the process as Kubernetes would; gives its exit status."""
         return await self._end(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Take the processor away, as an overcommitted machine would: alive, and silent."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Give the processor back."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self, within: float = 15) -> int:
+        """Wait until the process ends by itself; gives its exit status."""
+        assert self._process is not None
+        return await asyncio.wait_for(self._process.wait(), within)
+
+    async def end(self) -> None:
+        """Kill the process if it was ever started."""
+        if self._process is not None:
+            await self.kill()
+
     async def _end(self, number: signal.Signals) -> int:
         assert self._process is not None
         if self._process.returncode is None:
@@ -178,8 +207,7 @@ async def workers(*described: Worker) -> AsyncIterator[None]:
         yield
     finally:
         for worker in described:
-            if worker._process is not None:
-                await worker.kill()
+            await worker.end()
 
 
 async def produce(

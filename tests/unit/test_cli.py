@@ -12,10 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.cli import identity
+from streams.cli import dlq, identity, output
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
 from streams.settings import Settings, describe
 from tests.support.gateway import KEY, served
+from tests.unit.dead_letters.test_selection import letter
 
 
 def streams(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +48,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *texts:
 def test_help_lists_the_commands() -> None:
     done = streams("--help")
     assert done.returncode == 0
-    for command in ("worker", "gateway", "send", "identity", "dev"):
+    for command in ("worker", "gateway", "send", "identity", "dlq", "dev"):
         assert command in done.stdout
 
 
@@ -290,18 +291,62 @@ def test_identity_names_the_setting_at_fault(protocol: str, trouble: str, named:
         kafka_sasl_username="me",
         kafka_sasl_password="secret",
     )
-    assert identity._at_fault(settings, trouble).startswith(named)
+    assert output.at_fault(settings, trouble).startswith(named)
 
 
 def test_identity_tells_on_a_terminal_how_far_it_is_and_wipes_it_away(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(identity, "PATIENCE_SECONDS", 0)
-    with identity._Progress("topic") as progress:
+    monkeypatch.setattr(output, "PATIENCE_SECONDS", 0)
+    with output.Progress("topic") as progress:
         progress.tell(1, 2000)
     assert capsys.readouterr().err == "", "no terminal"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with identity._Progress("topic") as progress:
+    with output.Progress("topic") as progress:
         progress.tell(1, 2000)
         assert "reading topic: 1 of 2,000" in capsys.readouterr().err
     assert capsys.readouterr().err.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "redrive"])
+def test_every_dlq_command_has_an_example(command: str) -> None:
+    done = streams("dlq", command, "--help")
+    assert done.returncode == 0
+    assert f"Example: streams dlq {command}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ls", "--since", "yesterday"), "nor an age such as 30s"),
+        (("ls", "--stage", "delivery"), "ingest, resolve or deliver"),
+        (("ls", "--limit", "0"), "--limit"),
+        (("ls", "--person", b"\xff"), "UTF-8"),
+        (("show", "3"), "partition@offset"),
+        (("redrive", "3@1", "x"), "partition@offset"),
+        (("redrive", "3@1"), "--yes"),
+    ],
+)
+def test_dlq_tells_what_is_wrong_with_the_command_line(
+    arguments: tuple[str, ...], said: str
+) -> None:
+    done = streams("dlq", *arguments, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_dlq_without_a_broker_is_status_1_and_one_line() -> None:
+    done = streams("dlq", "ls", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert_one_line(done, 1, "streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1: ")
+
+
+def test_a_letter_cannot_steer_a_terminal() -> None:
+    found = letter(1, text="\x1b[2J", people=("\x1b]0;x",), value=b"\x1b[31m\n\xc3\xa9", size=8)
+    shown = "\n".join([*dlq.as_lines(found), *dlq._line(found)])
+    assert "\x1b" not in shown
+    assert "\u00e9" in shown
+    binary = letter(1, value=b"\xff\x00")
+    assert dlq.as_lines(binary)[-1] == r"\xff\x00"
+    assert dlq._value_object(binary) == {"value": None, "valueBase64": "/wA="}
+    assert dlq._value_object(letter(1, value=None)) == {"value": None}

@@ -35,6 +35,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert found.streams_dedup_seconds == 86400
     assert (found.streams_max_concurrency, found.streams_max_requests_per_second) == (64, None)
     assert found.streams_retry_max_seconds == 14400
+    assert (found.streams_dlq_breaker_share, found.streams_dlq_breaker_events) == (0.5, 100)
     assert found.encharge_api_url == "https://api.encharge.io"
     assert found.encharge_ingest_url == "https://ingest.encharge.io/v1"
     assert (found.streams_log_level, found.streams_log_format) == ("info", None)

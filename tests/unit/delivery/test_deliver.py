@@ -475,3 +475,52 @@ async def test_an_outage_does_not_end_a_hold(make_world: MakeWorld) -> None:
     assert world.sender.calls == ["1", "1", "1", "1", "2"]
     assert len(world.told) == 2
     assert world.told[-1] is None
+
+
+# -- a halt
+
+
+async def test_after_a_halt_no_call_is_made_and_the_open_ones_are_concluded(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(concurrency=2)
+    gate = Gate()
+    world.sender.script["1"] = [gate]
+    world.take(pending("1", "a"), pending("2", "a"))
+    await eventually(lambda: gate.reached)
+    world.deliverer.halt()
+    world.take(pending("3", "b"))
+    waiting = asyncio.ensure_future(world.deliverer.answered(within=30))
+    await turns()
+    assert not waiting.done()
+    gate.open.set()
+    await waiting
+    await turns()
+    assert world.settlement.outcomes == [("1", "delivered")], "it is not to be sent again"
+    assert world.sender.calls == ["1"]
+
+
+async def test_a_halt_in_the_middle_of_a_conclusion_holds_back_the_person_s_next(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(concurrency=2)
+    world.sender.script["1"] = [answer(422)]
+
+    def rejected(event: Any, *_: Any, **__: Any) -> None:
+        world.deliverer.halt()
+
+    world.settlement.rejected = rejected  # type: ignore[method-assign]
+    world.take(pending("1", "a"), pending("2", "a"), pending("3", "a"))
+    await world.deliverer.answered(within=30)
+    await turns()
+    assert world.sender.calls == ["1"]
+
+
+async def test_an_answer_that_never_comes_is_waited_for_only_so_long(world: World) -> None:
+    gate = Gate()
+    world.sender.script["1"] = [gate]
+    world.take(pending("1"))
+    await eventually(lambda: gate.reached)
+    world.deliverer.halt()
+    await world.deliverer.answered(within=0.001)
+    assert world.settlement.outcomes == []

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from streams.batching.pending import Pending, Progress
+from streams.dead_letters.breaker import Breaker, Trip
 from streams.dead_letters.record import DeadLetter
+from streams.dead_letters.redrive import Redrive
 from streams.delivery import settle
 from streams.delivery.settle import Settlement
 from streams.errors import BrokerError, EventError
@@ -29,12 +31,15 @@ class World:
         self.failures = Failures()
         self.done: list[bool] = []
         self.abandoned = False
+        self.trips: list[tuple[Trip, str]] = []
         self.settlement = Settlement(
             remember=self._remember,
             bury=self._bury,
             settled=lambda events: self.settled.extend(name_of(event) for event in events),
             metrics=self.metrics,
             tasks=self.failures.tasks(),
+            breaker=Breaker(share=0.5, events=4, seconds=60),
+            on_trip=lambda trip, last: self.trips.append((trip, last)),
         )
 
     async def _remember(self, partition: int, digests: Sequence[bytes]) -> None:
@@ -140,11 +145,26 @@ async def test_a_rejected_event_counts_when_it_is_in_the_dead_letters(world: Wor
 async def test_an_event_that_needs_no_call_counts_at_once(world: World) -> None:
     one, two = world.events("ab")
     world.settlement.without_call(one, Outcome.DUPLICATE)
-    world.settlement.without_call(two, Outcome.FILTERED, "no-subscription")
+    world.settlement.without_call(two, Outcome.DUPLICATE)
     assert (world.settled, world.done) == (["a", "b"], [True])
+    assert samples(world.metrics)["streams_events_duplicate_total{action=track}"] == 2
+
+
+async def test_a_filtered_event_is_remembered_before_it_counts(world: World) -> None:
+    # It may have taught something: when it comes again, that is old.
+    world.durable.clear()
+    one, two = world.events("ab")
+    world.settlement.filtered(one)
+    world.settlement.delivered(two)
+    await eventually(lambda: world.remembered)
+    await turns()
+    assert (world.settled, world.done) == ([], [])
+    world.durable.set()
+    await eventually(lambda: world.done)
+    assert {d for _, digests in world.remembered for d in digests} == {one.digest, two.digest}
     found = samples(world.metrics)
-    assert found["streams_events_duplicate_total{action=track}"] == 1
     assert found["streams_events_filtered_total{action=track,reason=no-subscription}"] == 1
+    assert found["streams_events_delivered_total{action=track}"] == 1
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "rejected", "without_call"])
@@ -184,3 +204,53 @@ async def test_a_refusal_of_the_broker_is_reported_and_counts_nothing(world: Wor
     world.settlement.rejected(two, EventError("x", "y"), stage="deliver")
     await eventually(lambda: len(world.failures) == 2)
     assert (world.settled, world.done) == ([], [])
+
+
+async def test_when_the_breaker_trips_nothing_more_is_buried_and_it_is_told_once(
+    world: World,
+) -> None:
+    events = world.events("abcdef")
+    world.settlement.delivered(events[0])
+    for event in events[1:]:
+        world.settlement.rejected(event, EventError("rejected", "because"), stage="deliver")
+    await eventually(lambda: len(world.settled) == 3)
+    await turns()
+    assert [letter.raw for letter in world.buried] == [b"b", b"c"]
+    assert sorted(world.settled) == ["a", "b", "c"], "the others stay without an outcome"
+    assert world.trips == [(Trip(3, 4, "rejected", 3), "because")]
+    assert world.done == []
+
+
+async def test_what_is_no_event_does_not_count_for_the_breaker(world: World) -> None:
+    progress = world.chunk(10)
+    for n in range(10):
+        event = pending(f"{n}", progress=progress)
+        event.event["type"] = "invalid"
+        world.settlement.rejected(event, EventError("not-json", "no"), stage="deliver")
+    await eventually(lambda: world.done)
+    assert world.trips == []
+    assert {letter.is_resolved for letter in world.buried} == {False}
+
+
+async def test_a_letter_says_whose_event_it_was_and_which_try(world: World) -> None:
+    [event] = world.events("a")
+    event.event["userId"] = "u"
+    event.redrive = Redrive(2, "1@5")
+    world.settlement.rejected(event, EventError("rejected", "because"), stage="deliver")
+    await turns()
+    [letter] = world.buried
+    assert (letter.is_resolved, letter.user, letter.redrive) == (True, "u", event.redrive)
+
+
+async def test_written_waits_for_what_is_on_its_way(world: World) -> None:
+    world.durable.clear()
+    one, two = world.events("ab")
+    world.settlement.delivered(one)
+    world.settlement.rejected(two, EventError("rejected", "because"), stage="deliver")
+    waiting = asyncio.ensure_future(world.settlement.written(within=30))
+    await turns()
+    assert not waiting.done()
+    await world.settlement.written(within=0.001)
+    world.durable.set()
+    await waiting
+    assert len(world.settled) == 2

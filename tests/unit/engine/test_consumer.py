@@ -45,6 +45,9 @@ class World:
             beacon=self.app.beacon,
         )
         self.app.consumer = self.consumer
+        self.consumer.seek_to_committed = self._seek_to_committed
+        self.consumer._sought = True
+        self.consumer.resume_flow()
         self.consumer.assignment = lambda: {TP0, TP1, OTHER}
         self.consumer.highwater = lambda _: 1_000_000
         self.consumer._commit = self._commit
@@ -57,6 +60,9 @@ class World:
     async def _on_message(self, message: Any) -> None:
         message.incref()
         self.messages.append(message)
+
+    async def _seek_to_committed(self) -> dict[TP, int]:
+        return dict.fromkeys((TP0, TP1), 0)
 
     async def _nothing(self, *_: Any) -> None:
         pass
@@ -155,8 +161,35 @@ async def test_what_was_delivered_already_is_left_out(world: World) -> None:
 async def test_nothing_is_delivered_while_the_flow_is_stopped(world: World) -> None:
     world.consumer.stop_flow()
     assert await world.fetch(p0=records(0, 5)) == []
+    await world.consumer.perform_seek()
     world.consumer.resume_flow()
     assert len(await world.fetch(p0=records(0, 5))) == 1
+
+
+async def test_agents_get_nothing_before_their_partitions_were_sought(world: World) -> None:
+    # Faust lets changelogs flow while tables recover, and empties the agents' queues after it
+    # has sought their partitions: what came before that would be lost.
+    consumer = world.consumer
+    asked: list[set[TP]] = []
+
+    async def getmany(*, active_partitions: set[TP], **_: Any) -> dict[TP, list[Any]]:
+        asked.append(set(active_partitions))
+        return {}
+
+    consumer._getmany = getmany
+    consumer.stop_flow()
+    consumer._set_active_tps({TP0, TP1, OTHER})
+    consumer.resume_flow()
+    await consumer._next_records()
+    assert await world.fetch(p0=records(0, 5)) == [], "fetched before the rebalance"
+    await consumer.perform_seek()
+    await consumer._next_records()
+    assert await world.fetch(p0=records(0, 5)) == [], "the queues are not emptied yet"
+    consumer.resume_flow()
+    await consumer._next_records()
+    assert asked == [{OTHER}, {OTHER}, {TP0, TP1, OTHER}]
+    [chunk] = await world.fetch(p0=records(0, 5))
+    assert chunk.next_offset == 5
 
 
 async def test_a_rebalance_in_the_middle_of_a_delivery_ends_it(

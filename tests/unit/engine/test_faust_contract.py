@@ -76,6 +76,9 @@ OVERRIDDEN = [
     (ChunkConsumer, driver.Consumer, "on_partitions_revoked"),
     (ChunkConsumer, driver.Consumer, "on_buffer_drop"),
     (ChunkConsumer, driver.Consumer, "seek_wait"),
+    (ChunkConsumer, driver.Consumer, "stop_flow"),
+    (ChunkConsumer, driver.Consumer, "perform_seek"),
+    (ChunkConsumer, driver.Consumer, "resume_flow"),
     (ChunkConsumerThread, driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
     (UndecodedTopic, Topic, "_compile_decode"),
     (Chunk, ConsumerMessage, "on_final_ack"),
@@ -226,6 +229,9 @@ async def test_aiokafka_has_the_two_knobs_that_are_set_from_outside(app: ChunkAp
     assert isinstance(accumulator, MessageAccumulator)
     assert isinstance(accumulator._batch_ttl, int | float), (
         f"batches would be dropped again after a time, and a person's events reordered. {ADVICE}"
+    )
+    assert inspect.iscoroutinefunction(producer._sender._send_produce_req), (
+        f"a worker that was silent for too long would send what it has left. {ADVICE}"
     )
     await client.stop()
     await producer.stop()

@@ -31,6 +31,9 @@ class RecordingStore(MemoryStore):
         super().write(rows, offset)
         self.offsets.append(offset)
 
+    def offset(self) -> int | None:
+        return self.offsets[-1] if self.offsets else None
+
     def close(self) -> None:
         super().close()
         self.closed = True
@@ -223,6 +226,28 @@ async def test_a_confirmation_after_the_partition_was_lost_does_not_touch_the_st
     # Another worker writes to this changelog meanwhile: a store here that claims to be
     # complete up to our late record would miss what came before it, when we get it back.
     assert len(world.stores[0]) == 1
+
+
+async def test_a_store_does_not_claim_what_another_worker_wrote_in_between(world: World) -> None:
+    # This worker was silent for so long that the partition had another owner for a while.
+    world.table.apply_changelog_batch([changelog(0, 4, b"a", b"1")])
+    for first, stored in ((7, 4), (5, 6), (7, 8)):
+        world.producer.continue_at(world.topic, 0, first)
+        written = world.table.write(0, {b"a": b"2", b"b": b"2"})
+        await turns()
+        world.producer.confirm()
+        await written
+        assert world.store().offsets[-1] == stored, f"written from {first} on"
+        assert world.store().get(b"a") == b"2"
+
+
+async def test_an_empty_store_claims_only_a_changelog_from_its_beginning(world: World) -> None:
+    world.producer.continue_at(world.topic, 0, 2)
+    written = world.table.write(0, {b"a": b"1"})
+    await turns()
+    world.producer.confirm()
+    await written
+    assert world.store().offsets == [-1]
 
 
 @pytest.mark.parametrize("method", ["_has_key", "_get_key", "_set_key", "hopping", "tumbling"])

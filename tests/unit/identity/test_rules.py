@@ -154,6 +154,22 @@ def test_an_alias_of_a_device_is_a_login() -> None:
     ) == [None, "u", "u", "later", "later"]
 
 
+def test_an_alias_of_a_device_does_not_lend_one_user_s_email_to_another() -> None:
+    partition = Partition()
+    partition.take(identify("d", "u1", "1@example.com"), alias("d", "u2"))
+    [event] = partition.take(page("d"))
+    assert (event["userId"], email_of(event)) == ("u2", None)
+
+
+def test_an_alias_of_a_device_keeps_the_email_that_is_of_the_same_person() -> None:
+    before_login, former_id = Partition(), Partition()
+    before_login.take(identify("d", None, "1@example.com"), alias("d", "u1"))
+    former_id.take(identify("d", "u1", "1@example.com"), alias("u1", "u2"), alias("d", "u2"))
+    for partition, user in ((before_login, "u1"), (former_id, "u2")):
+        [event] = partition.take(page("d"))
+        assert (event["userId"], email_of(event)) == (user, "1@example.com")
+
+
 def test_an_email_alone_does_not_undo_an_alias_of_a_device() -> None:
     partition = Partition()
     assert partition.users(
@@ -341,3 +357,71 @@ def test_a_deletion_that_names_the_device_too_does_not_teach_who_is_there() -> N
     partition = Partition()
     partition.take(delete("u", "pc"))
     assert partition.rows == {}
+
+
+# -- events that were held up (docs/dead-letters.md)
+
+
+def late(
+    partition: Partition, event: dict[str, Any], *, user: str | None = None, learned: bool = True
+) -> dict[str, Any]:
+    """Resolve an event that others have overtaken."""
+    identities = partition.identities()
+    partition.position += 1
+    identities.resolve_late(event, partition.position, is_learned=learned, user=user)
+    for key, row in identities.take_writes().items():
+        if row is None:
+            partition.rows.pop(key, None)
+        else:
+            partition.rows[key] = row
+    return event
+
+
+def test_a_late_event_belongs_to_whom_it_belonged_then_and_teaches_nothing() -> None:
+    p = Partition()
+    p.take(identify("d", "ann", "a@x.org"), identify("d", "bob", "b@x.org"))
+    rows = dict(p.rows)
+    assert late(p, page("d"), user="ann") == page("d", "ann"), "and not under bob's email"
+    assert late(p, page("d"), user=None) == page("d"), "nobody was logged in then"
+    assert late(p, identify("d", "ann", "a@x.org"), user="ann")["userId"] == "ann"
+    assert p.rows == rows
+    assert p.users(page("d")) == ["bob"]
+
+
+def test_a_late_event_follows_the_aliases_of_today_and_gets_the_email_of_its_user() -> None:
+    p = Partition()
+    p.take(identify("d", "old", "o@x.org"), {"type": "alias", "previousId": "old", "userId": "new"})
+    event = late(p, page("d"), user="old")
+    assert event["userId"] == "new"
+    assert event_email(event) == "o@x.org"
+
+
+def test_a_late_alias_does_not_undo_a_newer_one_but_one_never_heard_of_is_learned() -> None:
+    p = Partition()
+    alias = {"type": "alias", "previousId": "old", "userId": "new"}
+    p.take(alias, {"type": "alias", "previousId": "old", "userId": "newest"})
+    rows = dict(p.rows)
+    late(p, alias, user="new")
+    assert p.rows == rows
+    late(p, {"type": "alias", "previousId": "x", "userId": "y", "anonymousId": "d"}, learned=False)
+    assert p.users(page(user="x")) == ["y"]
+
+
+def test_a_late_event_that_was_never_resolved_teaches_only_what_nobody_knows() -> None:
+    p = Partition()
+    late(p, identify("d", "ann", "a@x.org"), learned=False)
+    assert p.users(page("d")) == ["ann"]
+    assert late(p, identify("d", "bob"), learned=False)["userId"] == "bob"
+    assert p.users(page("d")) == ["ann"], "what is known is newer"
+    event = late(p, page("d"), learned=False)
+    assert (event["userId"], event_email(event)) == ("ann", "a@x.org")
+
+
+def test_a_late_deletion_forgets_once_and_not_what_was_learned_since() -> None:
+    p = Partition()
+    p.take(identify("d", "ann"))
+    late(p, {"type": "delete", "userId": "ann"}, learned=False)
+    assert p.rows == {}
+    p.take(identify("d", "ann"))
+    late(p, {"type": "delete", "userId": "ann"}, user="ann")
+    assert p.users(page("d")) == ["ann"]

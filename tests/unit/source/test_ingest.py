@@ -8,9 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.dead_letters import redrive
 from streams.dead_letters.producer import DeadLetters
+from streams.dead_letters.redrive import Place, Redrive
 from streams.engine import packed
 from streams.errors import BrokerError
+from streams.events import Origin
 from streams.source.ingest import CHUNKS_AHEAD, EVENT, NOTE, Ingest, partition_of
 from streams.telemetry.metrics import Metrics
 from tests.support.fakes import (
@@ -223,3 +226,59 @@ async def test_many_events_of_one_chunk_are_packed_into_few_records() -> None:
     [records] = world.producer.to("stage").values()
     assert 3 <= len(records) <= 5
     assert max(len(stored.value) for stored in records) < 300_000
+
+
+LATE = Redrive(2, "1@5", is_resolved=True, user="u")
+
+
+def again(topic: str = "source", late: Redrive = LATE) -> list[tuple[str, bytes]]:
+    return redrive.headers(late, Place(Origin(topic, 0, 7), 1_600_000_000_000))
+
+
+async def test_a_redriven_event_keeps_the_place_and_time_where_it_was_first_read() -> None:
+    world = World()
+    headers = [("traceparent", b"00"), *again()]
+    await world.ingest.take(chunk([record(event(userId="u"), 99, headers=headers)]))
+    [[(header, _)]] = world.items().values()
+    assert header == [EVENT, "u", 7, 1_600_000_000_000, [2, "1@5", True, "u"]]
+
+
+async def test_the_place_on_another_partition_would_be_somebody_else_s() -> None:
+    world = World()
+    headers = again("elsewhere")
+    await world.ingest.take(chunk([record(event(userId="u"), 99, headers=headers)]))
+    [[(header, _)]] = world.items().values()
+    assert header == [EVENT, "u", 99, 1_700_000_000_099, [2, "1@5", True, "u"]]
+
+
+async def test_headers_of_others_change_nothing() -> None:
+    world = World()
+    headers = [("traceparent", b"00"), ("dlq.id", b"1@5")]
+    await world.ingest.take(chunk([record(event(userId="u"), 99, headers=headers)]))
+    [[(header, _)]] = world.items().values()
+    assert header == [EVENT, "u", 99, 1_700_000_000_099]
+
+
+async def test_a_redriven_event_that_is_still_none_counts_its_tries() -> None:
+    world = World()
+    await world.ingest.take(chunk([record(b"{", 99, headers=again())]))
+    await turns()
+    [[letter]] = world.producer.to("dead").values()
+    said = {name: value.decode() for name, value in letter.headers}
+    assert (said["dlq.offset"], said["dlq.produced-at"]) == ("7", "1600000000000")
+    assert (said["dlq.redriven"], said["dlq.redrive-of"]) == ("2", "1@5")
+    assert (said["dlq.resolved"], said["dlq.user-id"]) == ("1", "u")
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_resolved", "partitions"),
+    [("alias", True, 1), ("alias", False, 4), ("delete", True, 1), ("delete", False, 4)],
+)
+async def test_what_is_about_an_id_is_not_told_again_where_it_is_known(
+    kind: str, is_resolved: bool, partitions: int
+) -> None:
+    world = World()
+    headers = again(late=LATE._replace(is_resolved=is_resolved))
+    raw = event(kind, userId="new", previousId="old")
+    await world.ingest.take(chunk([record(raw, 99, headers=headers)]))
+    assert len(world.items()) == partitions
