@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.errors import SettingsError
 from streams.faults import closest
+from streams.gateway.auth import WriteKeys
 
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SASL_PROTOCOLS = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
@@ -159,6 +160,38 @@ class Settings(BaseSettings):
     encharge_api_url: str = Field("https://api.encharge.io", description="REST host")
     encharge_ingest_url: str = Field("https://ingest.encharge.io/v1", description="ingest endpoint")
 
+    # The gateway
+    streams_write_keys: SecretStr | None = Field(
+        None,
+        description="gateway: accepted write keys, comma-separated, each key or key:source-name; "
+        "none refuses everything but --open",
+    )
+    streams_gateway_host: str = Field("0.0.0.0", description="gateway: address")  # noqa: S104
+    streams_gateway_port: int = Field(
+        8088, ge=0, le=65535, description="gateway: port; 0 chooses a free one"
+    )
+    streams_gateway_topic: str | None = Field(
+        None, description="gateway: topic to write to; unset: the one of STREAMS_SOURCE_TOPIC"
+    )
+    streams_gateway_confirm_seconds: float = Field(
+        # Below the ten seconds after which clients give a request up.
+        5.0,
+        gt=0,
+        description="gateway: how long a request waits for Kafka before it is answered 503",
+    )
+    streams_gateway_max_waiting_events: int = Field(
+        4_000,
+        ge=1,
+        description="gateway: events underway before more are answered 429; "
+        "a request counts as ten more",
+    )
+    streams_gateway_max_waiting_bytes: int = Field(
+        32 * 1024 * 1024, ge=1, description="gateway: bytes underway before more are answered 429"
+    )
+    streams_gateway_max_events_per_second: float | None = Field(
+        None, gt=0, description="gateway: of one source; unset: no limit"
+    )
+
     # Operation
     streams_web_host: str = Field("0.0.0.0", description="/healthz /readyz /metrics")  # noqa: S104
     streams_web_port: int = Field(6066, ge=0, le=65535, description="0 chooses a free port")
@@ -195,6 +228,13 @@ class Settings(BaseSettings):
         if level not in {"debug", "info", "warning", "error"}:
             raise ValueError("must be debug, info, warning or error")
         return level
+
+    @field_validator("streams_write_keys")
+    @classmethod
+    def _write_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            WriteKeys(value.get_secret_value())
+        return value
 
     @field_validator("encharge_api_url", "encharge_ingest_url")
     @classmethod
@@ -235,6 +275,19 @@ class Settings(BaseSettings):
     def stage_topic(self) -> str:
         """The person-keyed topic between ingest and resolve."""
         return f"{self.streams_app_id}-events"
+
+    @property
+    def gateway_topic(self) -> str:
+        """The topic that the gateway writes to. Raises ``SettingsError`` when it is not clear."""
+        if self.streams_gateway_topic:
+            return self.streams_gateway_topic
+        name = self.streams_source_topic.strip().strip(",").strip()
+        if not name or name.startswith("^") or "," in name:
+            raise SettingsError(
+                f"STREAMS_GATEWAY_TOPIC: is required where STREAMS_SOURCE_TOPIC={name} "
+                "is not one topic"
+            )
+        return name
 
     @property
     def api_key(self) -> str:

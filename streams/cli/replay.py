@@ -98,7 +98,7 @@ class Options:
     temp_dir: Path | None
 
 
-def replay(  # noqa: PLR0917 - Typer's: a parameter is an option
+def replay(
     names: list[str] = typer.Argument(..., metavar="SOURCE...", help="Where the logs are."),
     since: str | None = typer.Option(None, help="Events from this moment on (ISO 8601; UTC)."),
     until: str | None = typer.Option(None, help="Events before this moment."),

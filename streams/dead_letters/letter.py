@@ -88,6 +88,9 @@ class Letter:
             return f"truncated: only {self.size} of {self.truncated_from} bytes were kept"
         if self.stage == "resolve":
             return f"not an event: a record of {self.origin.topic} that this program did not write"
+        if self.stage == "gateway":
+            # It may ask for what nobody may ask for over HTTP, such as a deletion.
+            return f"refused: it was never on {self.origin.topic}; send it again, mended"
         return None
 
     def next_try(self) -> tuple[Redrive, Place]:

@@ -37,6 +37,8 @@ class DeadLetter:
     status: int = 0
     attempts: int = 0
     excerpt: str = ""
+    source: str = ""
+    """The name of the write key's source, where the event came through the gateway."""
     original_bytes: int = 0
     """Size of the original value, where ``raw`` is only its beginning; else 0."""
     redrive: Redrive | None = None
@@ -71,6 +73,7 @@ class DeadLetter:
             "status": str(self.status) if self.status else "",
             "attempts": str(self.attempts) if self.attempts else "",
             "excerpt": self.excerpt,
+            "source": self.source,
             "content-encoding": encoding,
             "truncated-from": str(self.original_bytes) if self.original_bytes else "",
             "redriven": str(self.redrive.tries) if self.redrive else "",

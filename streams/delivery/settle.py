@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from streams.batching.pending import Pending
 from streams.dead_letters.breaker import Breaker, Trip
@@ -28,6 +28,9 @@ Remember = Callable[[int, Sequence[bytes]], Awaitable[None]]
 Bury = Callable[[DeadLetter], Awaitable[None]]
 Settled = Callable[[Sequence[Pending]], None]
 OnTrip = Callable[[Trip, str], None]
+
+MAX_SOURCE: Final = 200
+"""What is kept of the name of an event's source."""
 
 
 class Settlement:
@@ -107,6 +110,7 @@ class Settlement:
                     action=event.action,
                     status=status,
                     attempts=attempts,
+                    source=_source(event),
                     redrive=event.redrive,
                     is_resolved=is_event,
                     user=event.event.get("userId") if is_event else None,
@@ -176,3 +180,9 @@ class Settlement:
         """Forget what was collected: its partitions belong to another worker."""
         self._delivered.clear()
         self._filtered.clear()
+
+
+def _source(event: Pending) -> str:
+    """The source that the gateway, or Segment, wrote into the event."""
+    name = event.event.get("projectId")
+    return name[:MAX_SOURCE] if isinstance(name, str) else ""

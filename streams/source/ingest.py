@@ -25,7 +25,7 @@ from streams.engine.packed import Header
 from streams.engine.producer import BatchProducer, Record
 from streams.engine.tasks import Tasks
 from streams.errors import InvalidEvent
-from streams.events import Origin
+from streams.events import SOURCE_HEADER, STAMP_BYTES, Origin
 from streams.identity.rules import BROADCAST
 from streams.outcomes import Outcome
 from streams.source.head import read_head
@@ -93,7 +93,9 @@ class Ingest:
             raw = record.value
             late = read_redrive(record.headers) if record.headers else None
             try:
-                head = read_head(raw, max_bytes=max_bytes)
+                # The client's part of it was measured before the gateway wrote into it.
+                added = STAMP_BYTES if record.headers and (late or _source(record)) else 0
+                head = read_head(raw, max_bytes=max_bytes + added)
                 key = person_key(head.anonymousId, head.userId)
                 home = partition_of(key, partitions)
             except InvalidEvent as error:
@@ -190,6 +192,14 @@ def _origin(record: Any) -> Origin:
     return Origin(record.topic, record.partition, record.offset)
 
 
+def _source(record: Any) -> str:
+    """The source that the gateway names; empty for what came another way."""
+    for name, value in record.headers:
+        if name == SOURCE_HEADER:
+            return str(value, "utf-8", "replace") if value else ""
+    return ""
+
+
 def _late_header(record: Any, key: str, late: tuple[Redrive, Place]) -> Header:
     redrive, place = late
     offset, timestamp = record.offset, record.timestamp
@@ -212,6 +222,7 @@ def _dead_letter(
         key=record.key,
         produced_at=place.produced_ms / 1000,
         action="invalid",
+        source=_source(record),
         redrive=redrive,
         is_resolved=redrive is not None and redrive.is_resolved,
         user=redrive and redrive.user,

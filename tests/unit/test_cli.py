@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from streams.cli import dlq, identity, output
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
 from streams.settings import Settings, describe
+from tests.support.gateway import KEY, served
 from tests.unit.dead_letters.test_selection import letter
 
 
@@ -45,7 +48,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *texts:
 def test_help_lists_the_commands() -> None:
     done = streams("--help")
     assert done.returncode == 0
-    for command in ("worker", "identity", "dlq", "dev"):
+    for command in ("worker", "gateway", "send", "identity", "dlq", "dev"):
         assert command in done.stdout
 
 
@@ -139,6 +142,103 @@ def test_what_a_client_would_stumble_over_is_named(tmp_path: Path, name: str, va
         **{"ENCHARGE_API_KEY": "k", "STREAMS_DATA_DIR": str(tmp_path), **sasl, name: value},
     )
     assert_one_line(done, 2, name)
+
+
+def test_the_help_of_the_gateway_has_an_example() -> None:
+    done = streams("gateway", "--help")
+    assert done.returncode == 0
+    assert "Example: STREAMS_WRITE_KEYS=" in done.stdout
+    assert "--open" in done.stdout
+
+
+def test_a_gateway_without_a_broker_is_status_1_and_named() -> None:
+    done = streams("gateway", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STREAMS_WRITE_KEYS", "k:a b"),
+        ("STREAMS_SOURCE_TOPIC", "a,b"),
+        ("STREAMS_GATEWAY_PORT", "x"),
+    ],
+)
+def test_a_wrong_setting_of_the_gateway_is_status_2(name: str, value: str) -> None:
+    done = streams("gateway", **{name: value})
+    named = "STREAMS_GATEWAY_TOPIC" if name == "STREAMS_SOURCE_TOPIC" else name
+    assert_one_line(done, 2, f"{named}:")
+
+
+@pytest.mark.parametrize("kind", ["identify", "track", "page", "screen", "group", "alias", "batch"])
+def test_every_kind_that_can_be_sent_has_an_example(kind: str) -> None:
+    done = streams("send", kind, "--help")
+    assert done.returncode == 0
+    assert f"Example: streams send {kind}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("track",),
+        ("alias", "u"),
+        ("identify", "--traits", "[1]"),
+        ("identify", "--traits", "{"),
+        ("track", "x", "--currency", "euro"),
+        ("track", "x", "--revenue", "1", "--properties", '{"revenue": 2}'),
+        ("batch", "/nowhere"),
+        ("batch", "/dev/null"),
+    ],
+)
+def test_what_cannot_be_sent_is_status_2(arguments: tuple[str, ...]) -> None:
+    done = streams("send", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_sending_to_nobody_is_status_1_and_one_line() -> None:
+    done = streams("send", "page", "--to", "http://127.0.0.1:1", "--tries", "1")
+    assert_one_line(done, 1, "streams: http://127.0.0.1:1", "no-answer")
+
+
+async def test_an_event_and_a_file_are_sent(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson"
+    file.write_text('{"type":"page","userId":"u"}\n\n{"type":"track","userId":"u","event":"x"}\n')
+    shared = tmp_path / "batch.json"
+    shared.write_text(
+        '{"batch": [{"type":"page"}, {"type":"page","userId":"u"}], "context": {"a":1}}'
+    )
+    async with served() as gateway:
+        variables = {
+            "STREAMS_WRITE_KEYS": f"{KEY}:web",
+            "STREAMS_GATEWAY_PORT": gateway.url.rpartition(":")[2],
+        }
+
+        async def send(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return await asyncio.to_thread(streams, "send", *arguments, **variables)
+
+        done = await send("track", "Bought", "--user-id", "u", "--revenue", "9.5", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert orjson.loads(done.stdout) == {
+            "success": True,
+            "event": "Bought",
+            "userId": "u",
+            "anonymousId": None,
+        }
+        done = await send("batch", str(file))
+        assert (done.returncode, done.stdout) == (0, "stored  count 2\n")
+        done = await send("batch", str(shared))
+        assert (done.returncode, done.stdout) == (1, "stored  count 1\n")
+        assert "event 1: The event has neither" in done.stderr
+        found = gateway.events()
+    assert [event["type"] for event in found] == ["track", "page", "track", "page"]
+    assert found[0]["properties"] == {"revenue": 9.5, "currency": "USD"}
+    assert found[3]["context"] == {"a": 1}
 
 
 def test_the_help_of_identity_has_an_example_and_names_every_key_of_the_json() -> None:

@@ -94,6 +94,14 @@ BAD = [
     ("STREAMS_DRAIN_SECONDS", "-1"),
     ("STREAMS_SESSION_SECONDS", "0"),
     ("STREAMS_WEB_PORT", "65536"),
+    ("STREAMS_WRITE_KEYS", ":name"),
+    ("STREAMS_WRITE_KEYS", "k:a name"),
+    ("STREAMS_WRITE_KEYS", "k:a,k:b"),
+    ("STREAMS_GATEWAY_PORT", "-1"),
+    ("STREAMS_GATEWAY_CONFIRM_SECONDS", "0"),
+    ("STREAMS_GATEWAY_MAX_WAITING_EVENTS", "0"),
+    ("STREAMS_GATEWAY_MAX_WAITING_BYTES", "0"),
+    ("STREAMS_GATEWAY_MAX_EVENTS_PER_SECOND", "0"),
     ("STREAMS_LOG_LEVEL", "loud"),
     ("STREAMS_LOG_FORMAT", "xml"),
     ("KAFKA_SECURITY_PROTOCOL", "TLS"),
@@ -132,6 +140,7 @@ def test_sasl_needs_all_of_its_variables(monkeypatch: pytest.MonkeyPatch, protoc
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCHARGE_API_KEY", "top-secret")
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "top-secret")
+    monkeypatch.setenv("STREAMS_WRITE_KEYS", "top-secret:web")
     found = load()
     assert "top-secret" not in f"{found!r} {found} {found.model_dump_json()}"
     assert found.api_key == "top-secret"
@@ -243,3 +252,33 @@ def test_what_sasl_needs_is_told_beside_what_else_is_wrong(monkeypatch: pytest.M
     assert mechanism.startswith("KAFKA_SASL_MECHANISM: must be one of")
     assert password.endswith("SASL_SSL needs KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD")
     assert partitions.startswith("STREAMS_PARTITIONS: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "found"),
+    [
+        ("events", None, "events"),
+        (" events, ", None, "events"),
+        ("a,b", "a", "a"),
+        ("^x", "x-1", "x-1"),
+        ("a,b", None, None),
+        ("^x", None, None),
+        (",", None, None),
+    ],
+)
+def test_the_gateway_writes_to_one_topic(source: str, named: str | None, found: str | None) -> None:
+    settings = load({"streams_source_topic": source, "streams_gateway_topic": named})
+    if found is None:
+        with pytest.raises(SettingsError, match="STREAMS_GATEWAY_TOPIC: is required"):
+            _ = settings.gateway_topic
+    else:
+        assert settings.gateway_topic == found
+
+
+def test_the_page_on_the_gateway_has_its_settings_and_their_defaults() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text()
+    for name, default, _ in settings.describe():
+        if name.startswith("STREAMS_GATEWAY_M") or name == "STREAMS_WRITE_KEYS":
+            assert f"| `{name}` | {default} |" in page
+        elif name.startswith("STREAMS_GATEWAY_"):
+            assert f"`{name}`" in page

@@ -144,3 +144,9 @@ def test_a_stage_record_is_not_an_event_to_send_again() -> None:
     odd = read(stored(replace(LETTER, stage="resolve", reason="unreadable-stage-record")))
     assert isinstance(odd, Letter)
     assert (odd.why_not() or "").startswith("not an event: a record of source")
+
+
+def test_what_the_gateway_refused_cannot_be_redriven() -> None:
+    refused = read(stored(replace(LETTER, stage="gateway", origin=Origin("source", -1, -1))))
+    assert isinstance(refused, Letter)
+    assert (refused.why_not() or "").startswith("refused: it was never on source")
