@@ -34,7 +34,7 @@ import uvloop
 from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
 from bench.events import generate
-from bench.processes import START_SECONDS, ContestError, _cpu_seconds, tail, process
+from bench.processes import START_SECONDS, ContestError, _cpu_seconds, process, tail
 from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
 
 KEY: Final = "bench-key"
