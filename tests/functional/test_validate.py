@@ -19,6 +19,9 @@ WRONG_LINES = {
     if number > 1 and "<-" in line
 }
 
+# Without what the tests tell each other, which is no setting of the program.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
+
 pytestmark = pytest.mark.functional
 
 
@@ -33,7 +36,7 @@ async def streams(*arguments: str, **environment: str) -> tuple[int, str, str]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **environment},
+        env={**ENVIRONMENT, **environment},
     )
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
