@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
 import os
 import platform
-import signal
 import sys
 import tempfile
 import time
@@ -22,11 +19,10 @@ from rich.console import Console
 from bench import broker as brokers
 from bench import quix
 from bench.broker import PARTITIONS, Broker
-from bench.processes import CONCURRENCY, KEY, ContestError, reset, run_module, run_worker, stand_in
+from bench.command import execute
+from bench.processes import CONCURRENCY, KEY, reset, run_module, run_worker, stand_in
 from bench.result import Result
 from bench.table import show
-from streams.errors import StreamsError
-from tests.support.kafka import KafkaFailedError, KafkaUnavailableError
 
 TOPIC: Final = "bench"
 HTTP_TOPIC: Final = "bench-http"
@@ -206,29 +202,9 @@ def _names(text: str) -> list[str]:
     return names
 
 
-async def _until_signal(options: argparse.Namespace, console: Console) -> int:
-    # SIGTERM as Ctrl-C: by an exception, so that every process started is ended on the way.
-    current = asyncio.current_task()
-    assert current is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
-    return await run(options, console)
-
-
 def main() -> int:
     """Run the command. Gives the exit status."""
-    options = _options(sys.argv[1:])
-    # A new topic's leader may not know of it yet: aiokafka tries again, and says so.
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
-    try:
-        return asyncio.run(_until_signal(options, console))
-    except (ContestError, KafkaFailedError, KafkaUnavailableError, StreamsError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("bench: stopped", file=sys.stderr)
-    return 1
+    return execute(run, _options(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import platform
 import random
@@ -31,15 +30,15 @@ from rich.table import Table
 
 from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
-from bench.processes import KEY, ContestError, until_idle, until_settled, worker
+from bench.command import execute
+from bench.processes import KEY, until_idle, until_settled, worker
 from bench.result import Result
 from streams import topics
 from streams.delivery.seen import DIGEST_BYTES, TIME_BYTES
-from streams.errors import StreamsError
 from streams.pipeline import IDENTITIES, SEEN, changelogs
 from streams.settings import Settings, load
 from streams.source.ingest import partition_of
-from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
+from tests.support.kafka import create_topic
 
 Row = tuple[int, bytes, bytes]
 """Partition, key and value of a changelog record."""
@@ -269,18 +268,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> int:
     """Run the command. Gives the exit status."""
-    options = _options(sys.argv[1:])
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
-    try:
-        return asyncio.run(run(options, console))
-    except (ContestError, KafkaFailedError, KafkaUnavailableError, StreamsError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("bench: stopped", file=sys.stderr)
-    return 1
+    return execute(run, _options(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import platform
-import signal
 import sys
 import tempfile
 import time
@@ -24,10 +22,10 @@ from rich.table import Table
 
 from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
-from bench.processes import ContestError, run_module
+from bench.command import execute
+from bench.processes import run_module
 from bench.result import Result
-from streams.errors import StreamsError
-from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
+from tests.support.kafka import create_topic
 
 SOURCE: Final = "bench-source"
 STOCK_SHARE: Final = 20
@@ -163,28 +161,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _until_signal(options: argparse.Namespace, console: Console) -> int:
-    # SIGTERM as Ctrl-C: by an exception, so that every process started is ended on the way.
-    current = asyncio.current_task()
-    assert current is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
-    return await run(options, console)
-
-
 def main() -> int:
     """Run the command. Gives the exit status."""
-    options = _options(sys.argv[1:])
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
-    try:
-        return asyncio.run(_until_signal(options, console))
-    except (ContestError, KafkaFailedError, KafkaUnavailableError, StreamsError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("bench: stopped", file=sys.stderr)
-    return 1
+    return execute(run, _options(sys.argv[1:]))
 
 
 if __name__ == "__main__":

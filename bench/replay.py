@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 import tempfile
 import time
@@ -23,11 +22,11 @@ from rich.console import Console
 
 from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
+from bench.command import execute
 from bench.events import generate
 from bench.processes import ContestError, process, tail
 from bench.result import Result, parse
-from streams.errors import StreamsError
-from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
+from tests.support.kafka import create_topic
 
 FILES: Final = 20
 """Events are dealt to them in turn, so each covers the whole range: the worst case to sort."""
@@ -161,18 +160,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> int:
     """Run the command. Gives the exit status."""
-    options = _options(sys.argv[1:])
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
-    try:
-        return asyncio.run(run(options, console))
-    except (ContestError, KafkaFailedError, KafkaUnavailableError, StreamsError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("bench: stopped", file=sys.stderr)
-    return 1
+    return execute(run, _options(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import platform
 import sys
@@ -26,10 +25,10 @@ from rich.table import Table
 
 from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
+from bench.command import execute
 from bench.processes import ContestError, until_settled, worker
 from bench.result import Result
-from streams.errors import StreamsError
-from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
+from tests.support.kafka import create_topic
 
 CONTESTANTS: Final = {"one": 1, "two": 2}
 SETTLING_SECONDS: Final = 8.0
@@ -123,18 +122,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> int:
     """Run the command. Gives the exit status."""
-    options = _options(sys.argv[1:])
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 120
-    try:
-        return asyncio.run(run(options, console))
-    except (ContestError, KafkaFailedError, KafkaUnavailableError, StreamsError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("bench: stopped", file=sys.stderr)
-    return 1
+    return execute(run, _options(sys.argv[1:]))
 
 
 if __name__ == "__main__":
