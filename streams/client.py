@@ -142,9 +142,7 @@ class Client:
     ) -> dict[str, Any]:
         """Say which page someone saw. Gives success, name, userId, anonymousId."""
         event = _event(user_id, anonymous_id, context, timestamp, integrations, message_id)
-        event |= _given(name=name, category=category)
-        event["properties"] = dict(properties or {})
-        return self._call("page", event, "name", "userId", "anonymousId")
+        return self._view("page", event, name, category, properties)
 
     def screen(
         self,
@@ -161,9 +159,7 @@ class Client:
     ) -> dict[str, Any]:
         """Say which screen of an app someone saw. Gives success, name, userId, anonymousId."""
         event = _event(user_id, anonymous_id, context, timestamp, integrations, message_id)
-        event |= _given(name=name, category=category)
-        event["properties"] = dict(properties or {})
-        return self._call("screen", event, "name", "userId", "anonymousId")
+        return self._view("screen", event, name, category, properties)
 
     def group(
         self,
@@ -230,6 +226,18 @@ class Client:
         return {"success": True, "count": count, **({"rejected": rejected} if rejected else {})}
 
     # -- sending
+
+    def _view(
+        self,
+        kind: str,
+        event: dict[str, Any],
+        name: str | None,
+        category: str | None,
+        properties: Fields | None,
+    ) -> dict[str, Any]:
+        event |= _given(name=name, category=category)
+        event["properties"] = dict(properties or {})
+        return self._call(kind, event, "name", "userId", "anonymousId")
 
     def _call(self, kind: str, event: dict[str, Any], *told: str) -> dict[str, Any]:
         self._post(kind, event)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +13,6 @@ from typing import Any
 import httpx
 import orjson
 
-from streams.dev.broker import tied_to_parent
 from streams.gateway.auth import WriteKeys
 from streams.gateway.outbox import Outbox
 from streams.gateway.room import Rates, Room
@@ -24,6 +21,7 @@ from streams.gateway.server import Gateway, Topics
 from streams.settings import Settings
 from streams.telemetry.gateway import GatewayMetrics
 from tests.support.fakes import FakeProducer
+from tests.support.process import Command
 
 KEY = "WRITEKEY_TEST"
 PARTITIONS = 4
@@ -86,14 +84,11 @@ async def served(
     await outbox.close()
 
 
-class GatewayProcess:
+class GatewayProcess(Command):
     """A ``streams gateway`` process."""
 
     def __init__(self, bootstrap: str, topic: str, directory: Path, **settings: str) -> None:
-        self._log_path = directory / "gateway.log"
-        ours = ("STREAMS_", "ENCHARGE_", "KAFKA_")
-        self._environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(ours)},
+        ours = {
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "STREAMS_SOURCE_TOPIC": topic,
             "STREAMS_APP_ID": f"app-{topic}",
@@ -101,45 +96,25 @@ class GatewayProcess:
             "STREAMS_GATEWAY_HOST": "127.0.0.1",
             "STREAMS_GATEWAY_PORT": "0",
             "STREAMS_PARTITIONS": str(PARTITIONS),
-            "STREAMS_LOG_FORMAT": "json",
-            **settings,
         }
-        self._process: asyncio.subprocess.Process | None = None
+        super().__init__("gateway", directory / "gateway.log", {**ours, **settings})
         self.url = ""
 
     async def start(self, *, within: float = 60) -> GatewayProcess:
         """Start the process and wait until it listens."""
-        position = self._log_path.stat().st_size if self._log_path.exists() else 0
-        with self._log_path.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *tied_to_parent([sys.executable, "-m", "streams", "gateway"]),
-                env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        position = await self._launch()
         deadline = time.monotonic() + within
-        while time.monotonic() < deadline and self._process.returncode is None:
-            text = self._log_path.read_bytes()[position:].decode()
+        while time.monotonic() < deadline and not self.has_ended():
+            text = self.logged_since(position)
             if '"gateway": "' in text:
                 self.url = text.split('"gateway": "')[1].split('"')[0]
                 return self
             await asyncio.sleep(0.05)
         raise AssertionError(f"the gateway did not start:\n{self.log()[-4000:]}")
 
-    def log(self) -> str:
-        return self._log_path.read_text()
-
-    def send_signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End the process; gives its exit status."""
-        assert self._process is not None
-        if self._process.returncode is None:
-            self._process.send_signal(number)
-        return await asyncio.wait_for(self._process.wait(), 60)
+        return await self._end(number)
 
 
 @asynccontextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -18,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.dev import encharge
-from streams.dev.broker import tied_to_parent
+from tests.support.process import Command
 
 KEY = "test-key"
 OUTCOMES = ("delivered", "coalesced", "filtered", "duplicate", "dead_lettered")
@@ -79,7 +77,7 @@ async def stand_in() -> AsyncIterator[StandIn]:
         await asyncio.gather(serving, return_exceptions=True)
 
 
-class Worker:
+class Worker(Command):
     """A ``streams worker`` process."""
 
     def __init__(
@@ -90,9 +88,7 @@ class Worker:
         name: str = "worker",
         **settings: str,
     ) -> None:
-        self._log_path = directory / f"{name}.log"
-        self._environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("STREAMS_", "ENCHARGE_"))},
+        ours = {
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "ENCHARGE_API_KEY": KEY,
             "ENCHARGE_API_URL": encharge_url,
@@ -100,29 +96,19 @@ class Worker:
             "STREAMS_WEB_HOST": "127.0.0.1",
             "STREAMS_WEB_PORT": "0",
             "STREAMS_DATA_DIR": str(directory / name),
-            "STREAMS_LOG_FORMAT": "json",
             "STREAMS_SESSION_SECONDS": "2",
             "STREAMS_BATCH_MAX_SECONDS": "0.2",
             "STREAMS_PARTITIONS": "4",
-            **settings,
         }
-        self._process: asyncio.subprocess.Process | None = None
+        super().__init__("worker", directory / f"{name}.log", {**ours, **settings})
         self.web = ""
 
     async def start(self, *, ready_within: float = 60) -> Worker:
         """Start the process and wait until it says that it is ready."""
-        position = self._log_path.stat().st_size if self._log_path.exists() else 0
-        with self._log_path.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *tied_to_parent([sys.executable, "-m", "streams", "worker"]),
-                env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        position = await self._launch()
         deadline = time.monotonic() + ready_within
         while time.monotonic() < deadline:
-            if self._process.returncode is not None:
+            if self.has_ended():
                 raise AssertionError(f"the worker ended at start:\n{self.log()[-4000:]}")
             self.web = self.web_address(position)
             if self.web and await self.is_ready():
@@ -131,7 +117,7 @@ class Worker:
         raise AssertionError(f"the worker was not ready in time:\n{self.log()[-4000:]}")
 
     def web_address(self, position: int = 0) -> str:
-        for line in self._log_path.read_bytes()[position:].decode().splitlines():
+        for line in self.logged_since(position).splitlines():
             if '"web": "' in line:
                 return line.split('"web": "')[1].split('"')[0]
         return ""
@@ -159,9 +145,6 @@ class Worker:
                     samples[f"{sample.name}{{{labels}}}"] = int(sample.value)
         return samples
 
-    def log(self) -> str:
-        return self._log_path.read_text()
-
     async def kill(self) -> None:
         """End the process as the kernel's out-of-memory killer would."""
         await self._end(signal.SIGKILL)
@@ -172,31 +155,16 @@ class Worker:
 
     def pause(self) -> None:
         """Take the processor away, as an overcommitted machine would: alive, and silent."""
-        self._signal(signal.SIGSTOP)
+        self.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Give the processor back."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    async def ended(self, within: float = 15) -> int:
-        """Wait until the process ends by itself; gives its exit status."""
-        assert self._process is not None
-        return await asyncio.wait_for(self._process.wait(), within)
+        self.send_signal(signal.SIGCONT)
 
     async def end(self) -> None:
         """Kill the process if it was ever started."""
         if self._process is not None:
             await self.kill()
-
-    async def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None
-        if self._process.returncode is None:
-            self._process.send_signal(number)
-        return await asyncio.wait_for(self._process.wait(), 60)
 
 
 @asynccontextmanager
