@@ -1,8 +1,8 @@
 """Contestant: the pipeline's calls without the pipeline: what the HTTP client itself can do.
 
 ``python -m bench.posts BOOTSTRAP TOPIC EVENTS URL KEY CONCURRENCY`` maps the events of the
-topic before the clock runs, then makes their calls: httpx over aiohttp's transport, as the
-pipeline does, so many at a time, one after the other in each of so many loops.
+topic before the clock runs, then makes their calls: httpx's client over aiohttp's transport,
+which the worker leaves out, so many at a time, one after the other in each of so many loops.
 """
 
 from __future__ import annotations

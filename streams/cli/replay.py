@@ -152,7 +152,7 @@ def replay(
         raise SettingsError(f"--temp-dir {temp_dir}: no such directory")
     listing = sources.find(names)
     if dry_run:
-        _dry_run(options, listing)
+        _dry_run(options, listing, topic)
         return
     overrides = {} if topic is None else {"streams_source_topic": topic}
     settings = settings_module.load(overrides)
@@ -198,8 +198,9 @@ def _rate(rate: float | None) -> float | None:
 # -- looking ahead
 
 
-def _dry_run(options: Options, listing: Listing) -> None:
+def _dry_run(options: Options, listing: Listing, topic: str | None) -> None:
     settings, config = load(needs_key=False)
+    topic = _one_topic(settings.streams_source_topic if topic is None else topic)
     if settings.encharge_api_key is None:
         settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
     forecast = Forecast(registry.build(settings, config))
@@ -207,7 +208,7 @@ def _dry_run(options: Options, listing: Listing) -> None:
     with _Shown() as shown:
         scan = _scan(options, settings, report, take=forecast.take, shown=shown, listing=listing)
         scan.read(listing.files)
-    data = {"dryRun": True, "topic": settings.streams_source_topic, "isComplete": False}
+    data = {"dryRun": True, "topic": topic, "isComplete": False}
     if options.as_json:
         _print(
             {
@@ -220,7 +221,7 @@ def _dry_run(options: Options, listing: Listing) -> None:
         return
     lines = report.as_lines()
     lines.append("")
-    lines.append(f"would produce {forecast.events:,} events to {settings.streams_source_topic}")
+    lines.append(f"would produce {forecast.events:,} events to {topic}")
     if options.rate is not None:
         lines.append(f"  at {options.rate:g}/s in {_duration(forecast.events / options.rate)}")
     lines.append(f"would make at most {forecast.calls.total():,} calls")
@@ -347,7 +348,9 @@ class _Command:
         self._report.skipped[CONFIRMED] = sum(point.confirmed)
 
     def _is_wanted(self) -> bool:
-        if self._options.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        # Standard input that was the log is closed by now, and cannot answer either.
+        can_ask = sources.STDIN not in self._options.names and sys.stdin.isatty()
+        if self._options.yes or not (can_ask and sys.stderr.isatty()):
             return True
         left, people = self._report.left, len(self._report.people)
         again = " again, although they may have been sent already," if self._options.force else ""

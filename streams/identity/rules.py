@@ -203,10 +203,12 @@ class Identities:
         teacher = event.get("messageId")
         if self._leads_through(new, old, position):
             self._append(self._aliases, new, [position, None, teacher])
-        if self._alias_at(old, position) != new:
+        alias, login = _entry(self._aliases[old], position), _entry(self._devices[old], position)
+        # Said again, it makes the device theirs again, where somebody else has come since.
+        if alias[1] != new or (login[0] > alias[0] and login[1] != new):
             self._append(self._aliases, old, [position, new, teacher])
         # A device that becomes a user's must not lend them the email of whom it was before.
-        _, user, email, _ = _entry(self._devices[old], position)
+        _, user, email, _ = login
         if email is not None and user is not None and not self._is_same(user, new, position):
             self._append(self._devices, old, [position, new, None, teacher])
 

@@ -60,7 +60,10 @@ def load(path: Path) -> Checkpoint | None:
     except OSError as error:
         raise SettingsError(f"--checkpoint {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise SettingsError(f"--checkpoint {path}: is none: {error}") from error
+        raise SettingsError(
+            f"--checkpoint {path}: is no checkpoint of this version; name another file, or let "
+            "--restart replace it"
+        ) from error
     return found
 
 

@@ -23,11 +23,11 @@ from tests.property.test_identity import (
     DEVICES,
     USERS,
     WITH_DELETIONS,
-    Model,
     always,
     identities_of,
     resolve,
 )
+from tests.support.reference import Knowledge
 
 END = 1 << 60
 IDS = (*DEVICES, *USERS)
@@ -141,9 +141,9 @@ def test_so_it_did_at_every_position_that_the_history_reaches(
 @given(WITH_DELETIONS, COUNTS)
 def test_a_user_is_what_the_reference_says(events: list[Event], partitions: int) -> None:
     tables = Tables(partitions).feed(events)
-    model = Model()
+    model = Knowledge(set(DEVICES))
     for event in events:
-        model.note(event)
+        model.hear(event)
     for subject in IDS:
         user = tables.ask(subject).user
         chain = model.chain(subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import BinaryIO, Final
 
 MAX_LINE: Final = 16 << 20
@@ -25,12 +26,11 @@ class Ndjson:
             return
         if b"\0" in first:
             raise ValueError("it is neither text, gzip nor Avro")
-        yield first.removeprefix(codecs.BOM_UTF8)
-        for line in read:
+        for line in chain([first], read):
             if len(line) == MAX_LINE and not line.endswith(b"\n"):
                 for rest in read:
                     if rest.endswith(b"\n"):
                         break
                 yield None
             else:
-                yield line
+                yield line.removeprefix(codecs.BOM_UTF8) if line is first else line

@@ -39,7 +39,7 @@ def test_no_file_is_no_checkpoint(tmp_path: Path) -> None:
 def test_another_file_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "point"
     path.write_bytes(content)
-    with pytest.raises(SettingsError, match=r"--checkpoint .*point: is none"):
+    with pytest.raises(SettingsError, match=r"--checkpoint .*point: is no checkpoint"):
         checkpoint.load(path)
 
 

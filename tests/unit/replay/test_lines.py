@@ -239,6 +239,7 @@ def test_lines_may_end_as_they_like_and_begin_with_a_mark() -> None:
 def test_a_line_without_an_end_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ndjson_format, "MAX_LINE", 10)
     assert lines(b"{}\n" + b"x" * 95 + b"\n[]\n") == [b"{}\n", None, b"[]\n"]
+    assert lines(b"x" * 25 + b"\n[]\n") == [None, b"[]\n"]
 
 
 def test_what_is_no_text_is_a_broken_file() -> None:
