@@ -34,9 +34,11 @@ MAX_BATCH_BYTES = 900_000
 CHUNKS_WAITING = 32
 """Chunks that may wait before an agent; more are left in the client."""
 
-SHORTEST_LEASE_SECONDS = 6.0
-"""A machine that is short of processors is not silent. Kafka's brokers allow no shorter session,
-unless told to."""
+HEARTBEATS = 4
+"""In the length of a session."""
+
+LEASE_SHARE = 1 - 1 / HEARTBEATS
+"""Of a session: the broker counts it from the last heartbeat, which may be that long ago."""
 
 CRASH_SECONDS = 20.0
 """For the orderly end of a worker that crashed."""
@@ -65,7 +67,7 @@ async def run(
     metrics = Metrics()
     health = Health()
     lease = Lease(
-        max(settings.streams_session_seconds, SHORTEST_LEASE_SECONDS),
+        LEASE_SHARE * settings.streams_session_seconds,
         on_lost=lambda gap: _end_at_once(settings, gap),
     )
     producer = BatchProducer(
@@ -88,7 +90,7 @@ async def run(
         stop=stop.set,
     )
     health.watch(app)
-    keeper = asyncio.ensure_future(lease.keep())
+    lease.keep()
     try:
         async with serve(settings, metrics, health) as address:
             started(address)
@@ -112,7 +114,7 @@ async def run(
     finally:
         await pipeline.close()
         await producer.stop()
-        keeper.cancel()
+        lease.end()
 
 
 def _end_within(seconds: float) -> None:
@@ -127,9 +129,9 @@ def _end_within(seconds: float) -> None:
 
 def _end_at_once(settings: Settings, gap: float) -> None:
     log.error(
-        f"this worker was silent for {gap:.0f} s, longer than STREAMS_SESSION_SECONDS "
-        f"({settings.streams_session_seconds:g}): its partitions are others' by now. It ends "
-        "here, with nothing sent or written over theirs; start it again"
+        f"this worker stood still for {gap:.1f} s, and STREAMS_SESSION_SECONDS is "
+        f"{settings.streams_session_seconds:g}: its partitions may be others' by now. It ends "
+        "here, with nothing written over theirs; start it again"
     )
     # An orderly end would call, produce and commit what is not its own any more.
     os._exit(1)
@@ -166,7 +168,7 @@ def new_faust_app(settings: Settings, *, trust_end_offsets: bool = True) -> Chun
         broker=[URL(f"kafka://{address}") for address in _addresses(settings)],
         broker_credentials=_credentials(settings),
         broker_session_timeout=settings.streams_session_seconds,
-        broker_heartbeat_interval=settings.streams_session_seconds / 4,
+        broker_heartbeat_interval=settings.streams_session_seconds / HEARTBEATS,
         broker_commit_interval=1.0,
         broker_max_poll_records=10_000,
         # How long a rebalance waits for this worker: longer than its drain.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 
 import pytest
 
 from streams.engine import lease as module
 from streams.engine.lease import Lease
-from tests.support.fakes import turns
 
 
 class Clock:
@@ -16,7 +15,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        monkeypatch.setattr(module, "now", lambda: self.now)
 
 
 @pytest.fixture
@@ -36,18 +35,25 @@ def test_it_holds_for_its_time_and_is_lost_after_it_once_and_for_ever(clock: Clo
     assert gaps == [11]
 
 
-async def test_it_is_renewed_while_the_process_runs(clock: Clock) -> None:
+def test_it_is_renewed_while_the_process_runs(clock: Clock) -> None:
     gaps: list[float] = []
     lease = Lease(0.05, gaps.append)
-    keeper = asyncio.ensure_future(lease.keep())
+    lease.keep()
     for _ in range(5):
-        await turns()
         clock.now += 0.04
-        await asyncio.sleep(0.01)
+        time.sleep(0.02)
     assert lease.holds()
     # Whoever asks first after a silence, the keeper or the producer, hears of it.
     clock.now += 1
-    await asyncio.sleep(0.01)
     assert not lease.holds()
-    await asyncio.wait_for(keeper, 1)
+    time.sleep(0.02)
     assert len(gaps) == 1
+
+
+def test_it_is_not_renewed_after_its_end(clock: Clock) -> None:
+    lease = Lease(0.05, lambda _: None)
+    lease.keep()
+    lease.end()
+    time.sleep(0.02)
+    clock.now += 1
+    assert not lease.holds()
