@@ -35,7 +35,8 @@ from bench.processes import KEY, until_idle, until_settled, worker
 from bench.result import Result
 from streams import topics
 from streams.delivery.seen import DIGEST_BYTES, TIME_BYTES
-from streams.pipeline import IDENTITIES, SEEN, changelogs
+from streams.group import IDENTITIES, seen_table
+from streams.pipeline import owned_topics
 from streams.settings import Settings, load
 from streams.source.ingest import partition_of
 from tests.support.kafka import create_topic
@@ -43,6 +44,8 @@ from tests.support.kafka import create_topic
 Row = tuple[int, bytes, bytes]
 """Partition, key and value of a changelog record."""
 
+DESTINATION: Final = "encharge"
+"""The name that it has without a configuration."""
 HOURS: Final = 24
 DIGESTS_PER_RECORD: Final = 1000
 RUN_SECONDS: Final = 900.0
@@ -76,9 +79,7 @@ async def run(options: argparse.Namespace, console: Console) -> int:
             for history in histories:
                 name = f"{history.name}-{number}"
                 settings = _settings(broker, name)
-                await topics.ensure(
-                    settings, topics.owned_topics(settings, changelogs(settings), [])
-                )
+                await topics.ensure(settings, owned_topics(settings, [DESTINATION]))
                 await _fill(broker, settings, history)
                 (directory / name).mkdir()
                 result = await _turn(broker, settings, history, options.events, directory / name)
@@ -195,7 +196,8 @@ async def _turn(
 async def _fill(broker: Broker, settings: Settings, history: History) -> None:
     identities = topics.changelog_topic(settings, IDENTITIES)
     await _produce(broker, identities, _identity_rows(history.identities))
-    await _produce(broker, topics.changelog_topic(settings, SEEN), _seen_rows(history.message_ids))
+    seen = topics.changelog_topic(settings, seen_table(DESTINATION))
+    await _produce(broker, seen, _seen_rows(history.message_ids))
 
 
 async def _produce(broker: Broker, topic: str, rows: Iterator[Row]) -> None:

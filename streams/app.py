@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import faust
@@ -21,9 +23,10 @@ from streams.engine.garbage import collected_by_the_clock
 from streams.engine.lease import Lease
 from streams.engine.producer import BatchProducer
 from streams.errors import BreakerError, BrokerError, SettingsError
-from streams.pipeline import Pipeline, changelogs, published, store_root
+from streams.group import store_root
+from streams.pipeline import Pipeline, owned_topics
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
-from streams.telemetry.metrics import Metrics
+from streams.telemetry.metrics import AllMetrics
 from streams.web.server import Health, serve
 
 log = structlog.get_logger(__name__)
@@ -40,11 +43,11 @@ HEARTBEATS = 4
 LEASE_SHARE = 1 - 1 / HEARTBEATS
 """Of a session: the broker counts it from the last heartbeat, which may be that long ago."""
 
-CRASH_SECONDS = 20.0
-"""For the orderly end of a worker that crashed."""
-
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
+
+END_SECONDS = 20.0
+"""More than an orderly end takes, where nothing hangs."""
 
 
 async def run(
@@ -59,12 +62,11 @@ async def run(
     ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
     ``BreakerError`` when too many events become dead letters.
     """
-    destination = registry.build(settings, config.load(settings.streams_config, registry.check))
+    destinations = registry.build(settings, config.load(settings.streams_config, registry.check))
     _make_data_directory(settings)
-    sources = await topics.ensure(
-        settings, topics.owned_topics(settings, changelogs(settings), published(settings))
-    )
-    metrics = Metrics()
+    names = [each.destination.name for each in destinations]
+    sources = await topics.ensure(settings, owned_topics(settings, names))
+    metrics = AllMetrics()
     health = Health()
     lease = Lease(
         LEASE_SHARE * settings.streams_session_seconds,
@@ -76,55 +78,90 @@ async def run(
         **settings.kafka_client_options(),
     )
     await producer.start()
-    # The embedded broker misreports where a topic ends, and a store on disk looks ahead of it.
-    app = new_faust_app(settings, trust_end_offsets=producer.is_idempotent)
-    pipeline = Pipeline(
-        app,
-        settings,
-        sources=sources,
-        destination=destination,
-        producer=producer,
-        metrics=metrics,
-        on_misconfigured=health.destination_refuses,
-        on_tripped=health.breaker_tripped,
-        stop=stop.set,
-    )
-    health.watch(app)
-    lease.keep()
+    pipeline = None
     try:
+        pipeline = Pipeline(
+            settings,
+            sources=sources,
+            destinations=destinations,
+            producer=producer,
+            metrics=metrics,
+            health=health,
+            # The embedded broker misreports where a topic ends, and a store on disk looks
+            # ahead of it.
+            new_app=partial(new_faust_app, trust_end_offsets=producer.is_idempotent),
+            stop=stop.set,
+        )
+        apps = [group.app for group in pipeline.groups]
+        health.watch(apps)
+        lease.keep()
         async with serve(settings, metrics, health) as address:
             started(address)
-            try:
-                await app.start()
-                log.info("worker started", sources=sources, web=address)
-                async with collected_by_the_clock():
-                    await app.wait_for_stopped(stop)
-            finally:
-                health.stopping()
-                if app.crashed:
-                    log.error("worker stops", why=_why_crashed(settings, app.crash_reason))
-                    _end_within(CRASH_SECONDS)
-                else:
-                    log.info("worker stops")
-                await app.stop()
+            await _run_apps(settings, apps, stop, health, sources=sources, web=address)
         if pipeline.tripped is not None:
             raise BreakerError(pipeline.tripped)
-        if app.crashed:
-            raise BrokerError(_why_crashed(settings, app.crash_reason))
+        for group in pipeline.groups:
+            if group.app.crashed:
+                raise BrokerError(_why_crashed(group.settings, group.app.crash_reason))
     finally:
-        await pipeline.close()
-        await producer.stop()
+        with _ended_within(END_SECONDS):
+            if pipeline is not None:
+                await pipeline.close()
+            await producer.stop()
         lease.end()
 
 
-def _end_within(seconds: float) -> None:
-    """See to it that a worker that crashed ends: what broke may also hold up its orderly end.
+async def _run_apps(
+    settings: Settings, apps: Sequence[ChunkApp], stop: asyncio.Event, health: Health, **told: Any
+) -> None:
+    """Run until ``stop`` is set or one of the apps crashes; then stop them all."""
+    try:
+        await asyncio.gather(*(app.start() for app in apps))
+        log.info("worker started", **told)
+        async with collected_by_the_clock():
+            await _first([app.wait_for_stopped(stop) for app in apps])
+    finally:
+        health.stopping()
+        crashed = next((app for app in apps if app.crashed), None)
+        if crashed is not None:
+            log.error("worker stops", why=_why_crashed(settings, crashed.crash_reason))
+        else:
+            log.info("worker stops")
+        drain = 0 if crashed is not None else settings.streams_drain_seconds
+        with _ended_within(drain + STOP_GRACE_SECONDS + END_SECONDS):
+            # One that crashed keeps the others from nothing: they drain.
+            await asyncio.gather(*(app.stop() for app in apps))
+
+
+async def _first(waits: Sequence[Coroutine[Any, Any, Any]]) -> None:
+    """Return when one of ``waits`` is done."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+@contextmanager
+def _ended_within(seconds: float) -> Iterator[None]:
+    """See to it that the process ends: what broke may also hold up its orderly end.
 
     What is not committed is read again at the next start, as after a kill.
     """
-    end = threading.Timer(seconds, os._exit, [1])
-    end.daemon = True
-    end.start()
+
+    def end() -> None:
+        log.error(f"the worker did not end within {seconds:g} s, and is ended here")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _end_at_once(settings: Settings, gap: float) -> None:

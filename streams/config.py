@@ -6,6 +6,7 @@ is wrong is reported at once, each with its path and line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,19 @@ from typing import Any, Final
 import yaml
 from yaml.composer import ComposerError
 
+from streams import settings
 from streams.errors import SettingsError
 from streams.faults import closest, suggestion
+from streams.settings import PER_DESTINATION, expand
 
 PRESETS: Final = "presets"
 """A destination's ``subscriptions`` may be this word instead of a list."""
 
 MAX_SUBSCRIPTIONS: Final = 50
 """Segment's limit for one destination."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,60}")
+"""It becomes part of the names of topics and of a consumer group."""
 
 Place = tuple[str | int, ...]
 
@@ -79,6 +85,8 @@ class DestinationConfig:
     name: str
     type: str
     subscriptions: Sequence[Mapping[str, Any]] | None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings that are different for it from the environment's, by variable's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,22 +216,20 @@ class _Reader:
                     f"two destinations are named {entry.name}; give each another name",
                 )
             names |= {entry.name} if entry else set()
-        if len(listed) > 1:
-            self._wrong((*here, 1), "one destination is possible so far; remove the others")
         return Config([entry for entry in found if entry])
 
     def _destination(self, entry: Any, place: Place) -> DestinationConfig | None:
         if not self._is(entry, dict, place):
             return None
-        entry = self._known_keys(entry, ("type", "name", "subscriptions"), place)
+        entry = self._known_keys(entry, ("type", "name", "settings", "subscriptions"), place)
         kind = entry.get("type")
         is_known = isinstance(kind, str) and kind in TYPES
         if not is_known:
             told = "is missing" if kind is None else "is no destination"
             self._wrong((*place, "type"), f"{told}; it should be one of {', '.join(sorted(TYPES))}")
         name = entry.get("name", kind)
-        if "name" in entry:
-            self._is(name, str, (*place, "name"))
+        if "name" in entry and self._is(name, str, (*place, "name")) and not _NAME.fullmatch(name):
+            self._wrong((*place, "name"), "should be 1 to 60 letters, digits, dots, dashes or _")
         subscriptions = entry.get("subscriptions", PRESETS)
         here = (*place, "subscriptions")
         if subscriptions == PRESETS:
@@ -245,7 +251,29 @@ class _Reader:
                 for index, item in enumerate(subscriptions)
             ]
             subscriptions = [item for item in read if item is not None]
-        return DestinationConfig(str(name), str(kind), subscriptions) if is_known else None
+        own = self._settings(entry.get("settings", {}), (*place, "settings"))
+        return DestinationConfig(str(name), str(kind), subscriptions, own) if is_known else None
+
+    def _settings(self, given: Any, place: Place) -> dict[str, str]:
+        if not self._is(given, dict, place):
+            return {}
+        found: dict[str, str] = {}
+        for name, value in given.items():
+            here = (*place, str(name))
+            if name not in PER_DESTINATION:
+                self._wrong(here, _not_its_own(str(name)))
+            elif isinstance(value, dict | list) or value is None:
+                self._wrong(here, "should be a text, a number, or true or false")
+            else:
+                # YAML's true is the variable's.
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+                try:
+                    found[name] = expand(text)
+                    settings.of_destination(settings.DEFAULTS, {name: found[name]})
+                except SettingsError as error:
+                    for fault in error.args:
+                        self._wrong(here, str(fault).removeprefix(f"{name}: "))
+        return found
 
     def _subscription(self, kind: str, item: Any, place: Place) -> dict[str, Any] | None:
         if not self._is(item, dict, place):
@@ -331,6 +359,12 @@ def _children(node: yaml.Node | None) -> list[tuple[str | int, yaml.Node, yaml.N
     if isinstance(node, yaml.SequenceNode):
         return [(index, item, item) for index, item in enumerate(node.value)]
     return []
+
+
+def _not_its_own(name: str) -> str:
+    if name.lower() in settings.Settings.model_fields:
+        return "is the same for all destinations; set it in the environment"
+    return f"is no setting; {suggestion(name, sorted(PER_DESTINATION))}"
 
 
 def _next_step(node: yaml.Node | None, path: str) -> tuple[str, yaml.Node, yaml.Node] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -21,8 +22,8 @@ DELETE: Final = "delete"
 
 log = structlog.get_logger(__name__)
 
-Configure = Callable[[Sequence[Mapping[str, Any]] | None], Destination]
-"""Makes the destination: with the subscriptions given, or (None) with the configured ones."""
+Configure = Callable[[Sequence[Mapping[str, Any]] | None], Sequence[Destination]]
+"""Makes the destinations: one with the subscriptions given, or (None) the configured ones."""
 
 
 class Explainer:
@@ -49,14 +50,14 @@ class Explainer:
         case_id: Any = None
         try:
             read = decode(line, max_bytes=sys.maxsize)
-            event, destination, operation = read, self._configured, read.get("type")
+            event, destinations, operation = read, self._configured, read.get("type")
             if "event" in read and type(read["event"]) is dict:
                 case_id, event, operation = read.get("id"), read["event"], read.get("op")
                 if "subscriptions" in read:
-                    destination = self._configure(read["subscriptions"])
+                    destinations = self._configure(read["subscriptions"])
             if self._identities is not None:
                 self._resolve(self._identities, event, number)
-            requests, error = _requests(destination, event, operation)
+            requests, error = _requests(destinations, event, operation)
         except (EventError, SettingsError) as failure:
             requests, error = [], f"line {number}: {failure}"
         except Exception as failure:
@@ -85,23 +86,23 @@ class Explainer:
 
 
 def _requests(
-    destination: Destination, event: Event, operation: Any
+    destinations: Sequence[Destination], event: Event, operation: Any
 ) -> tuple[list[Request], str | None]:
-    if operation == DELETE:
-        try:
-            return [destination.delete(event)], None
-        except PayloadError:
-            # Nobody is named, so nobody is to be erased.
-            return [], None
     requests: list[Request] = []
     error: str | None = None
-    for subscription in destination.subscriptions:
-        if subscription.matches(event):
-            try:
-                requests.append(subscription.build(event))
-            except PayloadError as failure:
-                # The other subscriptions fire all the same.
-                error = error or f"{subscription.name}: {failure}"
+    for destination in destinations:
+        if operation == DELETE:
+            # Where nobody is named, nobody is to be erased.
+            with contextlib.suppress(PayloadError):
+                requests.append(destination.delete(event))
+            continue
+        for subscription in destination.subscriptions:
+            if subscription.matches(event):
+                try:
+                    requests.append(subscription.build(event))
+                except PayloadError as failure:
+                    # The other subscriptions fire all the same.
+                    error = error or f"{subscription.name}: {failure}"
     return requests, error
 
 

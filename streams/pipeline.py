@@ -6,7 +6,9 @@
         | ingest    decode, validate, filter by `integrations`, re-key by person
         v
     <app id>-events        one partition holds all events of a person, in order
-        | resolve   skip duplicates, learn and apply identities, pick subscriptions
+        | resolve   skip duplicates, learn and apply identities
+        v
+        | route     pick subscriptions
         v
     identify  track  page  group  alias  tag  untag  delete     per-action streams
         | one agent each: map events to requests
@@ -19,296 +21,247 @@
     dead letters           <- from ingest, resolve and deliver
 
 Beside it, co-partitioned with ``<app id>-events``, two tables: ``identities`` (devices,
-users, aliases) and ``seen`` (delivered messageIds).
+users, aliases) and ``<destination>-seen`` (messageIds that had their outcome).
+
+With one destination, all of it is one consumer group. With several, resolve puts the events on
+``<app id>-resolved``, and each destination reads them in a group of its own, from route on.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
-
-from faust.types import TP
 
 from streams import agents
 from streams.batching.coalesce import coalesce
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
-from streams.dead_letters.breaker import Breaker, Trip
-from streams.dead_letters.producer import DeadLetters
 from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
 from streams.delivery.limiter import RateLimiter
-from streams.delivery.seen import SeenTable, age
 from streams.delivery.sender import HttpSender
-from streams.delivery.settle import Settlement
-from streams.destinations.base import Destination
+from streams.destinations.registry import Configured
 from streams.engine.app import ChunkApp
 from streams.engine.chunks import ChunkTopic
 from streams.engine.producer import BatchProducer
-from streams.engine.stores import FORMAT_VERSION, Directory, MemoryStore, RocksStore, Store
-from streams.engine.tables import ChunkTable
-from streams.engine.tasks import Tasks
+from streams.group import IDENTITIES, Group, changelog_config, seen_table
 from streams.routing.publish import Publisher, published_topic
-from streams.routing.resolve import DELETE, Resolve
-from streams.settings import Settings, TableStore
+from streams.routing.resolve import HandOn, Resolve
+from streams.routing.resolved import ResolvedReader, ResolvedWriter
+from streams.routing.route import DELETE, Route
+from streams.settings import Settings
 from streams.source.ingest import Ingest
-from streams.telemetry.metrics import Metrics
+from streams.telemetry.metrics import AllMetrics
+from streams.topics import TopicSpec, changelog, dead_letters, packed_events
+from streams.web.server import Health
 
 ACTIONS: Final = ("identify", "track", "page", "group", "alias", "tag", "untag", DELETE)
 """The per-action streams."""
 
-IDENTITIES: Final = "identities"
-SEEN: Final = "seen"
 
-HALT_SECONDS: Final = 10.0
-"""How long open calls and writes are waited for when the breaker has tripped."""
-
-
-def changelogs(settings: Settings) -> Mapping[str, Mapping[str, str]]:
-    """Topic configuration of each table's changelog, by table name."""
-    return {
-        IDENTITIES: {"cleanup.policy": "compact"},
-        SEEN: {
-            "cleanup.policy": "delete",
-            "retention.ms": str(settings.streams_dedup_seconds * 1000),
-        },
-    }
-
-
-def published(settings: Settings) -> list[str]:
-    """The topics that the per-action streams are published to; none unless asked for."""
-    if not settings.streams_publish_actions:
-        return []
-    return [published_topic(settings.streams_app_id, action) for action in ACTIONS]
+def owned_topics(settings: Settings, destinations: Sequence[str]) -> list[TopicSpec]:
+    """The topics of a pipeline to destinations of these names, but for the source topics."""
+    events, groups = [settings.stage_topic], [settings]
+    tables = [(settings, IDENTITIES)]
+    if len(destinations) > 1:
+        events.append(settings.resolved_topic)
+        groups = [settings.of_group(name) for name in destinations]
+        tables += [(group, seen_table()) for group in (settings, *groups)]
+    else:
+        tables.append((settings, seen_table(*destinations)))
+    return [
+        *(packed_events(settings, name) for name in events),
+        *(changelog(group, table, changelog_config(group, table)) for group, table in tables),
+        *(
+            TopicSpec(published_topic(group.streams_app_id, action), group.streams_partitions)
+            for group in groups
+            if group.streams_publish_actions
+            for action in ACTIONS
+        ),
+        dead_letters(settings),
+    ]
 
 
 class Pipeline:
-    """The stages of one worker and one destination, wired together."""
+    """The stages of one worker, wired together."""
 
     def __init__(
         self,
-        app: ChunkApp,
         settings: Settings,
         *,
         sources: Sequence[str],
-        destination: Destination,
+        destinations: Sequence[Configured],
         producer: BatchProducer,
-        metrics: Metrics,
-        on_misconfigured: Callable[[str | None], None],
-        on_tripped: Callable[[str], None],
+        metrics: AllMetrics,
+        health: Health,
+        new_app: Callable[[Settings], ChunkApp],
         stop: Callable[[], None],
     ) -> None:
-        """``on_tripped`` is told why so many events die that the worker is about to stop.
+        """``stop`` is called when so many events die that the worker may not go on.
 
-        ``stop`` is called when it may.
+        Raises ``SettingsError`` when the stores have no place.
         """
-        self._app = app
-        self._on_tripped = on_tripped
-        self._stop = stop
-        self.tripped: str | None = None
-        """Why the breaker has stopped the worker, if it has."""
         self._settings = settings
+        self._producer = producer
         self._metrics = metrics
-        self._paused: set[int] = set()
-        self._crash: asyncio.Future[None] | None = None
-        self._directory: Directory | None = None
-        self._tasks = Tasks(self.fail)
-        dead_letters = DeadLetters(producer, settings.dlq_topic)
-        self._identities = ChunkTable(
-            app,
-            name=IDENTITIES,
-            partitions=settings.streams_partitions,
-            open_store=self._opener(IDENTITIES),
+        self._health = health
+        self._new_app = new_app
+        self._stop = stop
+        self.groups: list[Group] = []
+        self._deliveries: list[Delivery] = []
+        if len(destinations) == 1:
+            [only] = destinations
+            name = only.destination.name
+            front = self._group(settings, settings.stage_topic, name, seen=seen_table(name))
+            hand_on = self._deliver(front, only)
+        else:
+            front = self._group(settings, settings.stage_topic, "", passes_on=True)
+            writer = ResolvedWriter(
+                producer, settings.resolved_topic, front.settlement, front.tasks
+            )
+            hand_on = writer.take
+            for each in destinations:
+                self._read_resolved(each)
+        resolve = Resolve(
+            intake=front.intake,
+            identities=front.add_table(IDENTITIES),
+            settlement=front.settlement,
+            hand_on=hand_on,
+            destinations=frozenset(each.destination.name for each in destinations),
+            consumer=front.consumer,
+        )
+        front.app.when_abandoned(resolve.abandon)
+        ingest = Ingest(
             producer=producer,
-        )
-        seen = SeenTable(
-            app,
-            name=SEEN,
+            stage_topic=settings.stage_topic,
             partitions=settings.streams_partitions,
-            open_store=self._opener(SEEN, ttl_seconds=settings.streams_dedup_seconds, age=age),
-            producer=producer,
-            horizon_seconds=settings.streams_dedup_seconds,
+            max_event_bytes=settings.streams_max_event_bytes,
+            integrations=[each.destination.integration_names for each in destinations],
+            dead_letters=front.dead_letters,
+            metrics=metrics.of(""),
+            tasks=front.tasks,
+            consumer=front.consumer,
         )
-        self._tables = [app.tables.add(self._identities), app.tables.add(seen)]
-        self._settlement = Settlement(
-            remember=seen.remember,
-            bury=dead_letters.bury,
-            settled=self._settled,
-            metrics=metrics,
-            tasks=self._tasks,
-            breaker=Breaker(
-                share=settings.streams_dlq_breaker_share,
-                events=settings.streams_dlq_breaker_events,
-                seconds=settings.streams_dlq_breaker_seconds,
-            ),
-            on_trip=self._trip,
+        agents.declare_ingest(front.app, ChunkTopic(front.app, topics=list(sources)), ingest)
+        agents.declare_resolve(front.app, _topic(front), resolve)
+
+    def _group(self, settings: Settings, topic: str, destination: str, **options: Any) -> Group:
+        group = Group(
+            settings,
+            app=self._new_app(settings),
+            topic=topic,
+            destination=destination,
+            producer=self._producer,
+            metrics=self._metrics.of(destination),
+            on_tripped=self._health.breaker_tripped,
+            stop=self._stop,
+            **options,
         )
-        self._destination = destination
-        self._deliverer = self._new_deliverer(on_misconfigured)
+        self.groups.append(group)
+        return group
+
+    def _deliver(self, group: Group, configured: Configured) -> HandOn:
+        delivery = Delivery(group, configured, self._health)
+        self._deliveries.append(delivery)
+        return delivery.route.take
+
+    def _read_resolved(self, configured: Configured) -> None:
+        settings = configured.settings.of_group(configured.destination.name)
+        group = self._group(settings, self._settings.resolved_topic, configured.destination.name)
+        reader = ResolvedReader(
+            intake=group.intake,
+            settlement=group.settlement,
+            destination=configured.destination,
+            hand_on=self._deliver(group, configured),
+        )
+        agents.declare_resolved(group.app, _topic(group), reader)
+
+    @property
+    def tripped(self) -> str | None:
+        """Why the breaker has stopped the worker, if it has."""
+        return next((group.tripped for group in self.groups if group.tripped), None)
+
+    async def close(self) -> None:
+        """End background work. Call after the apps have stopped."""
+        for delivery in self._deliveries:
+            await delivery.close()
+        for group in self.groups:
+            await group.close()
+
+
+class Delivery:
+    """From resolved events to one destination."""
+
+    def __init__(self, group: Group, configured: Configured, health: Health) -> None:
+        settings = configured.settings
+        self._group = group
+        self._destination = configured.destination
+        self._coalesces = settings.streams_coalesce
+        self._deliverer = _new_deliverer(group, configured, health)
         self._windows = Windows(
             max_events=settings.streams_batch_max_events,
             max_seconds=settings.streams_batch_max_seconds,
             flush=self._flush,
         )
-        channels = agents.channels_for(app, ACTIONS)
-        self._resolve = Resolve(
-            destination=destination,
-            identities=self._identities,
-            seen=seen,
+        channels = agents.channels_for(group.app, ACTIONS)
+        self.route = Route(
+            destination=self._destination,
             streams=channels,
             submit=self._windows.add,
-            settlement=self._settlement,
-            dead_letters=dead_letters,
-            metrics=metrics,
-            tasks=self._tasks,
-            consumer=lambda: app.consumer,
-            on_load=self._on_load,
+            settlement=group.settlement,
         )
-        self._ingest = Ingest(
-            producer=producer,
-            stage_topic=settings.stage_topic,
-            partitions=settings.streams_partitions,
-            max_event_bytes=settings.streams_max_event_bytes,
-            integration_names=destination.integration_names,
-            dead_letters=dead_letters,
-            metrics=metrics,
-            tasks=self._tasks,
-            consumer=lambda: app.consumer,
+        publisher = (
+            Publisher(group.producer, group.settings) if settings.streams_publish_actions else None
         )
-        agents.declare_ingest(app, ChunkTopic(app, topics=list(sources)), self._ingest)
-        agents.declare_resolve(app, ChunkTopic(app, topics=[settings.stage_topic]), self._resolve)
-        publisher = Publisher(producer, settings) if settings.streams_publish_actions else None
-        agents.declare_actions(app, channels, self._resolve, publisher)
-        app.when_draining(self._drain)
-        app.when_abandoned(self._abandon)
-        metrics.before_reading(self._measure)
-
-    # -- window -> deliver
+        agents.declare_actions(group.app, channels, self.route, publisher)
+        group.when_draining(self._windows.flush_all)
+        group.app.when_abandoned(self._abandon)
+        group.when_halting(self._halt, self._deliverer.answered)
 
     def _flush(self, partition: int, window: list[Pending]) -> None:  # noqa: ARG002
-        self._metrics.window(len(window))
+        self._group.metrics.window(len(window))
         events: Iterable[Pending] = window
         try:
-            if self._settings.streams_coalesce:
+            if self._coalesces:
                 events = coalesce(window, self._destination.merge)
             self._deliverer.take(events)
         except Exception as error:
             # A timer called, and would only log it; the window's events would wait for ever.
-            self.fail(error)
-
-    def _new_deliverer(self, on_misconfigured: Callable[[str | None], None]) -> Deliverer:
-        settings = self._settings
-        if settings.streams_dry_run:
-            return DryRun(self._settlement)
-        return LaneDeliverer(
-            destination=self._destination,
-            sender=HttpSender(
-                max_connections=settings.streams_max_concurrency,
-                timeout_seconds=settings.streams_request_timeout_seconds,
-            ),
-            settlement=self._settlement,
-            limiter=RateLimiter(settings.streams_max_requests_per_second, self._metrics),
-            metrics=self._metrics,
-            tasks=self._tasks,
-            concurrency=settings.streams_max_concurrency,
-            retry_max_seconds=settings.streams_retry_max_seconds,
-            on_misconfigured=on_misconfigured,
-        )
-
-    def _settled(self, events: Sequence[Pending]) -> None:
-        self._resolve.settled(events)
-
-    # -- backpressure
-
-    def _on_load(self, partition: int, unsettled: int) -> None:
-        limit = self._settings.streams_max_waiting_events
-        if unsettled >= limit and partition not in self._paused:
-            self._paused.add(partition)
-            self._app.consumer.pause_partitions({TP(self._settings.stage_topic, partition)})
-        elif unsettled <= limit // 2 and partition in self._paused:
-            self._paused.discard(partition)
-            self._app.consumer.resume_partitions({TP(self._settings.stage_topic, partition)})
-
-    # -- stop, rebalance, failure
-
-    def _drain(self) -> None:
-        self._windows.flush_all()
-        self._settlement.flush_all()
+            self._group.fail(error)
 
     def _abandon(self) -> None:
-        self._paused.clear()
         self._windows.clear()
         self._deliverer.abandon()
-        self._settlement.clear()
-        self._resolve.abandon()
+        self.route.abandon()
 
-    def fail(self, error: BaseException) -> None:
-        """End the worker: it cannot go on."""
-        if self._crash is None:
-            self._crash = asyncio.ensure_future(self._app.crash(error))
-
-    def _trip(self, trip: Trip, last: str) -> None:
-        settings = self._settings
-        why = trip.explain(
-            last,
-            share=settings.streams_dlq_breaker_share,
-            seconds=settings.streams_dlq_breaker_seconds,
-        )
-        self.tripped = why
-        self._on_tripped(why)
-        # At once: the event that may not be buried has no outcome, so its person's next waits.
+    def _halt(self) -> None:
         self._deliverer.halt()
         self._windows.clear()
-        self._tasks.start(self._stop_tripped())
-
-    async def _stop_tripped(self) -> None:
-        """Stop when what was answered is remembered: it is not to be sent again."""
-        await self._deliverer.answered(within=HALT_SECONDS)
-        await self._settlement.written(within=HALT_SECONDS)
-        # Nothing more gets an outcome here, so there is nothing to wait for.
-        self._app.drain_seconds = 0
-        self._stop()
 
     async def close(self) -> None:
-        """End background work. Call after the app has stopped."""
+        """Make no more calls."""
         await self._deliverer.close()
-        await self._tasks.cancel()
-        if self._directory is not None:
-            self._directory.close()
-
-    # -- state
-
-    def _opener(
-        self,
-        table: str,
-        ttl_seconds: int | None = None,
-        age: Callable[[bytes], float] | None = None,
-    ) -> Callable[[int], Store]:
-        settings = self._settings
-        if settings.streams_table_store is TableStore.MEMORY:
-            return lambda _: MemoryStore(ttl_seconds, age)
-        if self._directory is None:
-            self._directory = Directory(store_root(settings))
-        root = self._directory.path / table
-        return lambda partition: RocksStore(root / str(partition), ttl_seconds)
-
-    def _measure(self) -> None:
-        self._metrics.unsettled(self._resolve.unsettled())
-        for table in self._tables:
-            self._metrics.table_rows(table.name, len(table.data))
-        self._metrics.forget_lag()
-        for tp, records in self._lags():
-            self._metrics.lag(tp.topic, tp.partition, records)
-
-    def _lags(self) -> Iterable[tuple[TP, int]]:
-        ends: Mapping[Any, int | None] = self._app.monitor.tp_end_offsets
-        for tp, committed in list(self._app.consumer._committed_offset.items()):
-            end = ends.get(tp)
-            if tp.topic in self._app.chunked_topics and end is not None and committed is not None:
-                yield tp, max(end - committed, 0)
 
 
-def store_root(settings: Settings) -> Path:
-    """Where the stores of this app live on disk."""
-    return settings.streams_data_dir / settings.streams_app_id / f"v{FORMAT_VERSION}"
+def _new_deliverer(group: Group, configured: Configured, health: Health) -> Deliverer:
+    settings = configured.settings
+    if settings.streams_dry_run:
+        return DryRun(group.settlement)
+    return LaneDeliverer(
+        destination=configured.destination,
+        sender=HttpSender(
+            max_connections=settings.streams_max_concurrency,
+            timeout_seconds=settings.streams_request_timeout_seconds,
+        ),
+        settlement=group.settlement,
+        limiter=RateLimiter(settings.streams_max_requests_per_second, group.metrics),
+        metrics=group.metrics,
+        tasks=group.tasks,
+        concurrency=settings.streams_max_concurrency,
+        retry_max_seconds=settings.streams_retry_max_seconds,
+        on_misconfigured=partial(health.destination_refuses, configured.destination.name),
+    )
+
+
+def _topic(group: Group) -> Any:
+    return ChunkTopic(group.app, topics=[group.topic])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from enum import StrEnum
@@ -277,6 +278,20 @@ class Settings(BaseSettings):
         return f"{self.streams_app_id}-events"
 
     @property
+    def resolved_topic(self) -> str:
+        """Between resolve and the groups of the destinations, where there are several."""
+        return f"{self.streams_app_id}-resolved"
+
+    def of_group(self, destination: str) -> Settings:
+        """These settings for the consumer group of one of several destinations."""
+        return self.model_copy(
+            update={
+                "streams_app_id": f"{self.streams_app_id}-{destination}",
+                "streams_dlq_topic": self.dlq_topic,
+            }
+        )
+
+    @property
     def gateway_topic(self) -> str:
         """The topic that the gateway writes to. Raises ``SettingsError`` when it is not clear."""
         if self.streams_gateway_topic:
@@ -344,6 +359,55 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**(overrides or {}))
     except ValidationError as error:
         raise SettingsError(*map(_complaint, error.errors())) from error
+
+
+def of_destination(settings: Settings, overrides: Mapping[str, str]) -> Settings:
+    """``settings`` with those that are different for one destination, by variable's name.
+
+    Raises ``SettingsError`` with each that is at fault.
+    """
+    if not overrides:
+        return settings
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return load(values | {name.lower(): text for name, text in overrides.items()})
+
+
+DEFAULTS = Settings.model_construct()
+
+PER_DESTINATION = frozenset(
+    name.upper()
+    for name in Settings.model_fields
+    if name.startswith(
+        (
+            "encharge_",
+            "streams_batch_",
+            "streams_coalesce",
+            "streams_max_concurrency",
+            "streams_max_requests_",
+            "streams_people_",
+            "streams_request_",
+            "streams_retry_",
+        )
+    )
+)
+"""Settings that one of several destinations may have of its own."""
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def expand(text: str) -> str:
+    """``text`` with each ``${NAME}`` replaced by that environment variable.
+
+    Raises ``SettingsError`` when one is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        known = given(found[1].upper())
+        if known is None:
+            raise SettingsError(f"{found[1]} is not set in the environment")
+        return known
+
+    return _VARIABLE.sub(value, text)
 
 
 def given(name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,32 +48,20 @@ def changelog_topic(settings: Settings, table: str) -> str:
     return f"{settings.streams_app_id}-{table}-changelog"
 
 
-def owned_topics(
-    settings: Settings, tables: Mapping[str, Mapping[str, str]], published: Iterable[str] = ()
-) -> list[TopicSpec]:
-    """The internal topics, co-partitioned, the published ones, and the dead letters.
+def packed_events(settings: Settings, name: str) -> TopicSpec:
+    """A topic of packed events that wait for the next stage."""
+    config = {"cleanup.policy": "delete", "retention.ms": str(STAGE_RETENTION_MS)}
+    return TopicSpec(name, settings.streams_partitions, config)
 
-    ``tables`` gives the configuration of each table's changelog by table name.
-    """
-    count = settings.streams_partitions
-    return [
-        TopicSpec(
-            settings.stage_topic,
-            count,
-            {"cleanup.policy": "delete", "retention.ms": str(STAGE_RETENTION_MS)},
-        ),
-        *(
-            TopicSpec(changelog_topic(settings, table), count, config)
-            for table, config in tables.items()
-        ),
-        *(TopicSpec(name, count) for name in published),
-        TopicSpec(
-            settings.dlq_topic,
-            count,
-            DEAD_LETTERS,
-            is_exact=False,
-        ),
-    ]
+
+def changelog(settings: Settings, table: str, config: Mapping[str, str]) -> TopicSpec:
+    """The changelog topic of a table, co-partitioned with the events that it is about."""
+    return TopicSpec(changelog_topic(settings, table), settings.streams_partitions, config)
+
+
+def dead_letters(settings: Settings) -> TopicSpec:
+    """The topic of dead letters."""
+    return TopicSpec(settings.dlq_topic, settings.streams_partitions, DEAD_LETTERS, is_exact=False)
 
 
 async def ensure(settings: Settings, specs: list[TopicSpec]) -> list[str]:

@@ -16,7 +16,9 @@ from streams.engine.app import ChunkApp
 from streams.engine.chunks import ChunkTopic, LocalChannel
 from streams.errors import EventError
 from streams.routing.publish import Publisher
-from streams.routing.resolve import Resolve, Share
+from streams.routing.resolve import Resolve
+from streams.routing.resolved import ResolvedReader
+from streams.routing.route import Route, Share
 from streams.source.ingest import Ingest
 
 log = structlog.get_logger(__name__)
@@ -32,7 +34,7 @@ def declare_ingest(app: ChunkApp, topic: ChunkTopic, stage: Ingest) -> None:
 
 
 def declare_resolve(app: ChunkApp, topic: ChunkTopic, stage: Resolve) -> None:
-    """Person-keyed stage topic -> per-action streams."""
+    """Person-keyed stage topic -> per-action streams, or the topic of resolved events."""
 
     @app.agent(topic, name="resolve")  # type: ignore[untyped-decorator]
     async def resolve(stream: Any) -> None:
@@ -40,10 +42,19 @@ def declare_resolve(app: ChunkApp, topic: ChunkTopic, stage: Resolve) -> None:
             await stage.take(event.value)
 
 
+def declare_resolved(app: ChunkApp, topic: ChunkTopic, stage: ResolvedReader) -> None:
+    """Topic of resolved events -> one destination's per-action streams."""
+
+    @app.agent(topic, name="resolved")  # type: ignore[untyped-decorator]
+    async def resolved(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await stage.take(event.value)
+
+
 def declare_actions(
     app: ChunkApp,
     channels: Mapping[str, LocalChannel],
-    stage: Resolve,
+    stage: Route,
     publisher: Publisher | None,
 ) -> None:
     """Per-action streams -> windows: an agent for each action, mapping events to requests."""
@@ -55,7 +66,7 @@ def _declare_action(
     app: ChunkApp,
     action: str,
     channel: LocalChannel,
-    stage: Resolve,
+    stage: Route,
     publisher: Publisher | None,
 ) -> None:
     @app.agent(channel, name=action)  # type: ignore[untyped-decorator]

@@ -19,13 +19,15 @@ class Progress:
     acknowledged.
     """
 
-    __slots__ = ("_on_done", "confirmations", "is_abandoned", "remaining", "total")
+    __slots__ = ("_on_done", "confirmations", "is_abandoned", "passed_on", "remaining", "total")
 
     def __init__(
         self, total: int, on_done: Callable[[], None], is_abandoned: Callable[[], bool]
     ) -> None:
         self.total = total
         self.remaining = total
+        self.passed_on = 0
+        """Of those that are finished, the ones that others count."""
         self._on_done: Callable[[], None] | None = on_done
         self.is_abandoned = is_abandoned
         self.confirmations: list[Awaitable[object]] = []

@@ -353,6 +353,7 @@ def as_object(letter: Letter) -> dict[str, Any]:
         "truncatedFrom": letter.truncated_from or None,
         "tries": letter.tries,
         "redriveOf": letter.redrive_of or None,
+        "destination": letter.destination or None,
         "redrivenAt": [_iso(at) for at in letter.redriven_ms],
     }
 
@@ -437,6 +438,7 @@ def as_lines(letter: Letter) -> list[str]:
         ("attempts", str(letter.attempts or "")),
         ("answer", shown(letter.excerpt)),
         ("person", shown(", ".join(letter.people))),
+        ("destination", shown(letter.destination)),
         ("userId then", shown(letter.user or "")),
         ("redrive of", f"{letter.redrive_of}, try {letter.tries + 1}" if letter.tries else ""),
         ("redriven", ", ".join(map(_iso, letter.redriven_ms))),

@@ -44,11 +44,11 @@ def explain(
     if settings.encharge_api_key is None:
         settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
 
-    def configure(subscriptions: Sequence[Mapping[str, Any]] | None) -> Destination:
+    def configure(subscriptions: Sequence[Mapping[str, Any]] | None) -> Sequence[Destination]:
         if subscriptions is None:
-            return registry.build(settings, config)
+            return [each.destination for each in registry.build(settings, config)]
         # As in Segment's own runtime, where a wrong one is no error before it fires.
-        return Encharge(
+        encharge = Encharge(
             api_key=settings.api_key,
             write_key=settings.write_key,
             api_url=settings.encharge_api_url,
@@ -56,6 +56,7 @@ def explain(
             subscriptions=subscriptions,
             parity=True,
         )
+        return [encharge]
 
     with _opened(file) as lines:
         try:

@@ -12,10 +12,10 @@ from streams import settings as settings_module
 from streams.cli.output import Line, Progress, aligned, at_fault, is_text, put_out, shown
 from streams.engine.changelog import Changelog
 from streams.errors import BrokerError, StreamsError
+from streams.group import IDENTITIES
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
 from streams.lookup import look_up, look_up_device
-from streams.pipeline import IDENTITIES
-from streams.routing.resolve import ITEM_BITS
+from streams.routing.intake import ITEM_BITS
 from streams.settings import Settings
 from streams.topics import changelog_topic
 

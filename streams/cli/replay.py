@@ -203,7 +203,7 @@ def _dry_run(options: Options, listing: Listing, topic: str | None) -> None:
     topic = _one_topic(settings.streams_source_topic if topic is None else topic)
     if settings.encharge_api_key is None:
         settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
-    forecast = Forecast(registry.build(settings, config))
+    forecast = Forecast([each.destination for each in registry.build(settings, config)])
     report = Report(files_skipped=listing.skipped)
     with _Shown() as shown:
         scan = _scan(options, settings, report, take=forecast.take, shown=shown, listing=listing)

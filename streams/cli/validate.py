@@ -17,6 +17,7 @@ from streams.config import Config, Problem
 from streams.delivery.sender import HttpSender
 from streams.destinations import registry
 from streams.destinations.base import Request
+from streams.destinations.registry import Configured
 from streams.errors import SettingsError, StreamsError
 from streams.faults import Faults
 from streams.settings import Settings
@@ -38,25 +39,34 @@ def validate(
     warnings = [_warning(name) for name in settings_module.unknown()]
     try:
         settings, config = load()
-        destination = registry.build(settings, config)
-        objects = asyncio.run(_ask(settings)) if online else None
+        destinations = registry.build(settings, config)
+        found = [_describe(each, online=online) for each in destinations]
     except StreamsError as error:
         if as_json:
             _print_json(errors=[_as_data(fault) for fault in error.args], warnings=warnings)
         raise
     _warn(warnings)
-    fired = [{"action": s.action, "name": s.name} for s in destination.subscriptions]
     if as_json:
-        found = {"name": destination.name, "subscriptions": fired, "objects": objects}
-        _print_json(errors=[], warnings=warnings, destination=found)
+        _print_json(errors=[], warnings=warnings, destinations=found)
         return
     print(f"settings    {len(settings.model_fields_set)} set, valid")
-    print(f"destination {destination.name}: {len(fired)} subscriptions")
-    for subscription in fired:
-        print(f"  {subscription['action']:<9} {subscription['name']}")
-    if objects is not None:
-        print(f"online      {settings.encharge_api_url} accepts the key")
-        print(f"objects     {', '.join(objects) or 'none'}: what Create or Update Object may name")
+    for each, told in zip(destinations, found, strict=True):
+        print(f"destination {told['name']}: {len(told['subscriptions'])} subscriptions")
+        for subscription in told["subscriptions"]:
+            print(f"  {subscription['action']:<9} {subscription['name']}")
+        if told["objects"] is not None:
+            objects = ", ".join(told["objects"]) or "none"
+            print(f"online      {each.settings.encharge_api_url} accepts the key")
+            print(f"objects     {objects}: what Create or Update Object may name")
+
+
+def _describe(configured: Configured, *, online: bool) -> dict[str, Any]:
+    destination = configured.destination
+    return {
+        "name": destination.name,
+        "subscriptions": [{"action": s.action, "name": s.name} for s in destination.subscriptions],
+        "objects": asyncio.run(_ask(configured.settings)) if online else None,
+    }
 
 
 def load(*, needs_key: bool = True) -> tuple[Settings, Config]:

@@ -71,6 +71,8 @@ class Letter:
     """The letter that it was before, if it was."""
     is_resolved: bool = False
     user: str | None = None
+    destination: str = ""
+    """The name of the destination that it did not reach; empty where it got to none."""
     redriven_ms: tuple[int, ...] = ()
     """When this letter was redriven."""
 
@@ -86,7 +88,7 @@ class Letter:
         """Why this letter cannot be redriven; None if it can."""
         if self.truncated_from:
             return f"truncated: only {self.size} of {self.truncated_from} bytes were kept"
-        if self.stage == "resolve":
+        if self.reason == "unreadable-stage-record":
             return f"not an event: a record of {self.origin.topic} that this program did not write"
         if self.stage == "gateway":
             # It may ask for what nobody may ask for over HTTP, such as a deletion.
@@ -101,6 +103,7 @@ class Letter:
                 str(self.id),
                 self.is_resolved,
                 self.user,
+                self.destination,
             ),
             Place(self.origin, self.produced_ms),
         )
@@ -169,6 +172,7 @@ def _letter(record: Any, texts: dict[str, str]) -> Letter:
         redrive_of=texts.get("redrive-of", ""),
         is_resolved=texts.get("resolved") == "1",
         user=texts.get("user-id"),
+        destination=texts.get("destination", ""),
     )
 
 

@@ -50,6 +50,11 @@ REASONS: Final = {
         "a record of `<app id>-events` that this program did not write",
         "find who writes there; cannot be redriven",
     ),
+    "unknown-destination": Reason(
+        "resolve",
+        "redriven for a destination that `STREAMS_CONFIG` does not name any more",
+        "give a destination that name, then redrive",
+    ),
     "invalid-payload": Reason(
         "deliver",
         "the event does not satisfy the action that it is mapped to",

@@ -47,6 +47,8 @@ class DeadLetter:
     """Whether what the event teaches of identities was learned ..."""
     user: str | None = None
     """... and the userId that it then had."""
+    destination: str = ""
+    """The name of the destination that it did not reach; empty where it got to none."""
     buried_at: float = field(default_factory=time.time)
 
     def truncated(self) -> DeadLetter:
@@ -80,6 +82,7 @@ class DeadLetter:
             "redrive-of": self.redrive.letter if self.redrive else "",
             "resolved": "1" if self.is_resolved else "",
             "user-id": self.user or "",
+            "destination": self.destination,
         }
         return Record(
             key=self.key.encode() if isinstance(self.key, str) else self.key,

@@ -29,6 +29,8 @@ class Redrive(NamedTuple):
     """Whether the event was resolved before: what it teaches, it taught then."""
     user: str | None = None
     """If so, the userId that the event had after it was resolved."""
+    destination: str = ""
+    """The one that it did not reach; empty where it was to reach all."""
 
 
 class Place(NamedTuple):
@@ -49,6 +51,7 @@ def headers(redrive: Redrive, place: Place) -> list[tuple[str, bytes]]:
         "produced-at": str(place.produced_ms),
         "resolved": "1" if redrive.is_resolved else "",
         "user-id": redrive.user or "",
+        "destination": redrive.destination,
     }
     return [(PREFIX + name, text.encode()) for name, text in found.items() if text]
 
@@ -79,6 +82,7 @@ def read(found: Iterable[tuple[str, Any]]) -> tuple[Redrive, Place] | None:
             texts[ID].decode(),
             texts.get("dlq.resolved") == b"1",
             None if user is None else user.decode(),
+            texts.get("dlq.destination", b"").decode(),
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         return None

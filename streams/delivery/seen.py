@@ -1,4 +1,4 @@
-"""Which messageIds have been delivered, for as long as the dedup horizon lasts."""
+"""Which messageIds need no attention any more, for as long as the dedup horizon lasts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def digest(message_id: str) -> bytes:
 
 
 class SeenTable(ChunkTable):
-    """The digests of delivered events, by stage partition.
+    """The digests of events that were delivered, coalesced, filtered or passed on, by partition.
 
     Its changelog holds one record for each group of digests rather than for each digest,
     and is deleted by age rather than compacted: nothing in it is ever replaced.
@@ -40,23 +40,23 @@ class SeenTable(ChunkTable):
         self._horizon = horizon_seconds
 
     def held(self, partition: int, digests: Sequence[bytes]) -> set[bytes]:
-        """Those of some events that were delivered within the horizon."""
+        """Those of ``digests`` that were noted within the horizon."""
         oldest = _now() - self._horizon
         # Stores let go of old rows in their own time.
         return {
             digest
-            for digest, delivered_at in zip(digests, self.get_many(partition, digests), strict=True)
-            if delivered_at is not None and _seconds(delivered_at) > oldest
+            for digest, noted_at in zip(digests, self.get_many(partition, digests), strict=True)
+            if noted_at is not None and _seconds(noted_at) > oldest
         }
 
     def remember(self, partition: int, digests: Sequence[bytes]) -> Awaitable[None]:
-        """Note delivered events. The result is done when that is durable."""
+        """Note events. The result is done when that is durable."""
         return self.write(partition, dict.fromkeys(digests, _now().to_bytes(TIME_BYTES)))
 
     def _changelog(self, rows: Mapping[bytes, bytes | None]) -> list[Record]:
         # All rows of one write have the same time.
-        delivered_at = next(iter(rows.values())) or b""
-        return [Record(b"", b"".join((delivered_at, *rows)))]
+        noted_at = next(iter(rows.values())) or b""
+        return [Record(b"", b"".join((noted_at, *rows)))]
 
     def _rows(self, records: Iterable[Any]) -> dict[bytes, bytes | None]:
         # Kafka deletes whole segments, so a changelog begins with what is long forgotten.
@@ -64,16 +64,16 @@ class SeenTable(ChunkTable):
         rows: dict[bytes, bytes | None] = {}
         for record in records:
             value = record.value or b""
-            delivered_at = value[:TIME_BYTES]
-            if _seconds(delivered_at) > oldest:
+            noted_at = value[:TIME_BYTES]
+            if _seconds(noted_at) > oldest:
                 starts = range(TIME_BYTES, len(value), DIGEST_BYTES)
-                rows.update((value[at : at + DIGEST_BYTES], delivered_at) for at in starts)
+                rows.update((value[at : at + DIGEST_BYTES], noted_at) for at in starts)
         return rows
 
 
-def age(delivered_at: bytes) -> float:
+def age(noted_at: bytes) -> float:
     """How many seconds ago a row was written, here or by the worker it was recovered from."""
-    return time.time() - _seconds(delivered_at)
+    return time.time() - _seconds(noted_at)
 
 
 def _now() -> int:

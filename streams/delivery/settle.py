@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -52,7 +52,9 @@ class Settlement:
         tasks: Tasks,
         breaker: Breaker | None = None,
         on_trip: OnTrip = lambda _trip, _last: None,
+        destination: str = "",
     ) -> None:
+        """``destination``: the name of the one that events are settled for, if they are."""
         self._remember = remember
         self._bury = bury
         self._settled = settled
@@ -60,9 +62,11 @@ class Settlement:
         self._tasks = tasks
         self._breaker = breaker or Breaker(share=0, events=1, seconds=1)
         self._on_trip = on_trip
+        self._destination = destination
         self._writing: set[asyncio.Task[Any]] = set()
         self._delivered: dict[int, list[Pending]] = {}
         self._filtered: dict[int, list[Pending]] = {}
+        self._passed_on: dict[int, list[Pending]] = {}
 
     def delivered(self, *events: Pending) -> None:
         """The destination acknowledged events, and with them those merged into them."""
@@ -83,6 +87,15 @@ class Settlement:
     def filtered(self, event: Pending) -> None:
         """No subscription fires for an event. It is remembered all the same, for what it taught."""
         self._collect(self._filtered, event)
+
+    def passed_on(self, events: Iterable[Pending]) -> None:
+        """Events are confirmed on the topic that their destinations read."""
+        for event in events:
+            self._collect(self._passed_on, event)
+
+    def not_ours(self, event: Pending) -> None:
+        """An event is another destination's, which counts it."""
+        self._let_go([event])
 
     def without_call(self, event: Pending, outcome: Outcome, reason: str = "") -> None:
         """An event needs neither a call nor to be remembered: it is a duplicate."""
@@ -112,6 +125,7 @@ class Settlement:
                     attempts=attempts,
                     source=_source(event),
                     redrive=event.redrive,
+                    destination=self._destination,
                     is_resolved=is_event,
                     user=event.event.get("userId") if is_event else None,
                 ),
@@ -143,22 +157,29 @@ class Settlement:
     def _write(self, partition: int) -> None:
         events = self._delivered.pop(partition, [])
         filtered = self._filtered.pop(partition, [])
-        if events or filtered:
-            self._write_out(self._remember_and_finish(partition, events, filtered))
+        passed_on = self._passed_on.pop(partition, [])
+        if events or filtered or passed_on:
+            self._write_out(self._remember_and_finish(partition, events, filtered, passed_on))
 
     async def _remember_and_finish(
-        self, partition: int, events: list[Pending], filtered: list[Pending]
+        self,
+        partition: int,
+        events: list[Pending],
+        filtered: list[Pending],
+        passed_on: list[Pending],
     ) -> None:
         merged = [earlier for event in events for earlier in event.merged]
         # Whoever reads a remembered event again skips it, and what it taught: so that
         # must be durable first.
-        for progress in {event.progress for event in (*events, *merged, *filtered)}:
+        remembered = [*merged, *events, *filtered, *passed_on]
+        for progress in {event.progress for event in remembered}:
             for confirmation in progress.confirmations:
                 await confirmation
-        await self._remember(partition, [event.digest for event in (*merged, *events, *filtered)])
+        await self._remember(partition, [event.digest for event in remembered])
         self._finish(merged, Outcome.COALESCED)
         self._finish(events, Outcome.DELIVERED)
         self._finish(filtered, Outcome.FILTERED, "no-subscription")
+        self._let_go(passed_on)
 
     def _finish(self, events: Sequence[Pending], outcome: Outcome, reason: str = "") -> None:
         # The next owner of an abandoned chunk's partition reads it again, and counts it.
@@ -171,15 +192,25 @@ class Settlement:
         for progress, count in Counter([event.progress for event in events]).items():
             progress.finish(count)
 
+    def _let_go(self, events: Sequence[Pending]) -> None:
+        """Bring events that others count to their end here."""
+        events = [event for event in events if not event.progress.is_abandoned()]
+        if events:
+            self._settled(events)
+            for progress, count in Counter([event.progress for event in events]).items():
+                progress.passed_on += count
+                progress.finish(count)
+
     def flush_all(self) -> None:
         """Write what was collected now: a stop or a rebalance is near."""
-        for partition in {*self._delivered, *self._filtered}:
+        for partition in {*self._delivered, *self._filtered, *self._passed_on}:
             self._write(partition)
 
     def clear(self) -> None:
         """Forget what was collected: its partitions belong to another worker."""
         self._delivered.clear()
         self._filtered.clear()
+        self._passed_on.clear()
 
 
 def _source(event: Pending) -> str:

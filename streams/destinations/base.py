@@ -55,7 +55,7 @@ class Destination(Protocol):
 
     @property
     def name(self) -> str:
-        """Short name for metrics and logs, for instance ``encharge``."""
+        """Its name among those that there are, for instance ``encharge``."""
 
     @property
     def integration_names(self) -> frozenset[str]:

@@ -11,9 +11,8 @@ from streams.destinations.base import Destination
 from streams.destinations.encharge import PRESETS, Encharge
 from streams.destinations.encharge.actions import ACTIONS
 from streams.destinations.encharge.subscriptions import check_subscription
-from streams.errors import SettingsError
 from streams.mapping import default_mapping
-from streams.settings import Settings
+from streams.settings import Settings, of_destination
 
 Definition = Mapping[str, Any]
 
@@ -30,12 +29,21 @@ class Kind:
     check: Callable[[Definition, str], None]
 
 
-def build(settings: Settings, config: Config) -> Destination:
-    """The configured destination. Raises ``SettingsError``."""
-    if len(config.destinations) != 1:
-        raise SettingsError("STREAMS_CONFIG: one destination is possible so far, not several")
-    [destination] = config.destinations
-    return KINDS[destination.type].build(settings, destination)
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A destination, and the settings that hold for it."""
+
+    destination: Destination
+    settings: Settings
+
+
+def build(settings: Settings, config: Config) -> list[Configured]:
+    """The configured destinations. Raises ``SettingsError``."""
+    found = []
+    for each in config.destinations:
+        own = of_destination(settings, each.settings)
+        found.append(Configured(KINDS[each.type].build(own, each), own))
+    return found
 
 
 def check(kind: str, subscription: Definition, path: str) -> None:
@@ -51,6 +59,7 @@ def _build_encharge(settings: Settings, config: DestinationConfig) -> Destinatio
         api_url=settings.encharge_api_url,
         ingest_url=settings.encharge_ingest_url,
         subscriptions=PRESETS if subscriptions is None else [_complete(s) for s in subscriptions],
+        name=config.name,
     )
 
 

@@ -443,6 +443,21 @@ def event_email(event: Event) -> str | None:
     return None
 
 
+def found_out(event: Event) -> tuple[Any, Any]:
+    """The userId and the email that a resolved event has: with :func:`put_in`, what was learned."""
+    context = event.get("context")
+    traits = context.get("traits") if type(context) is dict else None
+    return event.get("userId"), traits.get("email") if type(traits) is dict else None
+
+
+def put_in(event: Event, user: Any, email: Any) -> None:
+    """Make an event, in place, what it was when :func:`found_out` was asked about it."""
+    if user is not None:
+        event["userId"] = user
+    if email is not None:
+        _add_email(event, email)
+
+
 def _add_email(event: Event, email: str) -> None:
     context = event.get("context")
     if type(context) is not dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -19,8 +20,8 @@ class Forecast:
     calls, are the worker's; so is recognising what was sent already.
     """
 
-    def __init__(self, destination: Destination) -> None:
-        self._destination = destination
+    def __init__(self, destinations: Sequence[Destination]) -> None:
+        self._destinations = destinations
         self.calls: Counter[str] = Counter()
         """By action."""
         self.events = 0
@@ -31,30 +32,27 @@ class Forecast:
         """Count an event."""
         self.events += 1
         event = orjson.loads(raw)
-        if not enabled(event.get("integrations"), self._destination.integration_names):
+        wanted_by = [
+            destination
+            for destination in self._destinations
+            if enabled(event.get("integrations"), destination.integration_names)
+        ]
+        if not wanted_by:
             self.without_calls["integrations"] += 1
             return
         failed = False
         calls = 0
-        for action, build in self._builders(event):
-            try:
-                build(event)
-            except PayloadError:
-                failed = True
-            else:
-                calls += 1
-                self.calls[action] += 1
+        for destination in wanted_by:
+            for action, build in _builders(destination, event):
+                try:
+                    build(event)
+                except PayloadError:
+                    failed = True
+                else:
+                    calls += 1
+                    self.calls[action] += 1
         if not calls:
             self.without_calls["invalid" if failed else "no-subscription"] += 1
-
-    def _builders(self, event: dict[str, Any]) -> list[tuple[str, Any]]:
-        if event["type"] == "delete":
-            return [("delete", self._destination.delete)]
-        return [
-            (subscription.action, subscription.build)
-            for subscription in self._destination.candidates(event["type"])
-            if subscription.matches(event)
-        ]
 
     def as_object(self, rate: float | None) -> dict[str, Any]:
         """For ``--json``. ``rate``: the limit in events a second."""
@@ -64,3 +62,13 @@ class Forecast:
             "withoutCalls": {"total": self.without_calls.total(), **self.without_calls},
             "seconds": None if rate is None else self.events / rate,
         }
+
+
+def _builders(destination: Destination, event: dict[str, Any]) -> list[tuple[str, Any]]:
+    if event["type"] == "delete":
+        return [("delete", destination.delete)]
+    return [
+        (subscription.action, subscription.build)
+        for subscription in destination.candidates(event["type"])
+        if subscription.matches(event)
+    ]

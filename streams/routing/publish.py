@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from streams.engine.producer import BatchProducer, Record
-from streams.routing.resolve import Share
+from streams.routing.route import Share
 from streams.settings import Settings
 
 

@@ -65,18 +65,21 @@ class Ingest:
         stage_topic: str,
         partitions: int,
         max_event_bytes: int,
-        integration_names: frozenset[str],
+        integrations: Sequence[frozenset[str]],
         dead_letters: DeadLetters,
         metrics: Metrics,
         tasks: Tasks,
         consumer: Any,
     ) -> None:
-        """``consumer`` gives the Faust consumer that chunks are acknowledged to."""
+        """``integrations``: the names that each destination goes by.
+
+        ``consumer`` gives the Faust consumer that chunks are acknowledged to.
+        """
         self._producer = producer
         self._stage_topic = stage_topic
         self._partitions = partitions
         self._max_event_bytes = max_event_bytes
-        self._names = integration_names
+        self._integrations = integrations
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._tasks = tasks
@@ -106,7 +109,7 @@ class Ingest:
                 internal = InvalidEvent("internal-error", f"{type(error).__name__}: {error}")
                 letters.append(_dead_letter(record, internal, late))
                 continue
-            if head.integrations is not None and not enabled(head.integrations, self._names):
+            if head.integrations is not None and not self._is_wanted(head.integrations):
                 filtered.append(head.type)
                 continue
             if late is not None:
@@ -136,6 +139,9 @@ class Ingest:
             self._room.release()
             raise
         self._tasks.start(self._finish(chunk, sent, letters, filtered))
+
+    def _is_wanted(self, integrations: dict[str, Any]) -> bool:
+        return any(enabled(integrations, names) for names in self._integrations)
 
     async def _send(
         self, chunk: Chunk, items: dict[int, list[tuple[Header, bytes]]]

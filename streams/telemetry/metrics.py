@@ -27,8 +27,46 @@ LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+class AllMetrics:
+    """The metrics of a worker, each with the label ``destination``.
+
+    An event that several destinations are to have counts once for each. What comes to its
+    end before it is meant for one (broken JSON; where there are several, a duplicate) has the
+    empty name.
+    """
+
+    def __init__(self) -> None:
+        self._by_destination: dict[str, Metrics] = {}
+
+    def of(self, destination: str) -> Metrics:
+        """The metrics of one destination's events."""
+        metrics = self._by_destination.get(destination)
+        if metrics is None:
+            metrics = self._by_destination[destination] = Metrics()
+        return metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """All families, each with the samples of every destination."""
+        families: dict[str, Metric] = {}
+        for destination, metrics in self._by_destination.items():
+            for found in metrics.collect_all():
+                family = families.get(found.name)
+                if family is None:
+                    family = Metric(found.name, found.documentation, found.type, found.unit)
+                    families[found.name] = family
+                family.samples += [
+                    sample._replace(labels={"destination": destination, **sample.labels})
+                    for sample in found.samples
+                ]
+        return families.values()
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self)
+
+
 class Metrics(Collector):
-    """The worker's counters.
+    """The counters of one destination's events.
 
     At rest, summed over workers, consumed = delivered + coalesced + filtered + duplicate +
     dead-lettered. Consumed is counted from the sizes of chunks, the outcomes one by one,
@@ -198,6 +236,15 @@ class Metrics(Collector):
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""
+        self._bring_up_to_date()
+        return generate_latest(self.registry)
+
+    def collect_all(self) -> Iterable[Metric]:
+        """All families, as they are now."""
+        self._bring_up_to_date()
+        return self.registry.collect()
+
+    def _bring_up_to_date(self) -> None:
         for refresh in self._refresh:
             refresh()
         tally, self._tally = self._tally, Tally()
@@ -205,4 +252,3 @@ class Metrics(Collector):
             counter = self._outcomes[outcome]
             labels = (action, reason) if "reason" in counter._labelnames else (action,)
             counter.labels(*labels).inc(count)
-        return generate_latest(self.registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,25 +10,28 @@ from aiohttp import web
 
 from streams.errors import SettingsError
 from streams.settings import Settings
-from streams.telemetry.metrics import Metrics
+from streams.telemetry.metrics import AllMetrics
 
 
 class Health:
     """What this worker can say of itself."""
 
     def __init__(self) -> None:
-        self._app: Any = None
-        self._refused: str | None = None
+        self._apps: Sequence[Any] = ()
+        self._refused: dict[str, str] = {}
         self._tripped: str | None = None
         self._stopping = False
 
-    def watch(self, app: Any) -> None:
-        """Take the state of Kafka from a Faust app."""
-        self._app = app
+    def watch(self, apps: Sequence[Any]) -> None:
+        """Take the state of Kafka from Faust apps."""
+        self._apps = apps
 
-    def destination_refuses(self, why: str | None) -> None:
-        """The destination takes no event from us because of ``why``; None: it does again."""
-        self._refused = why
+    def destination_refuses(self, destination: str, why: str | None) -> None:
+        """A destination takes no event from us because of ``why``; None: it does again."""
+        if why is None:
+            self._refused.pop(destination, None)
+        else:
+            self._refused[destination] = why
 
     def breaker_tripped(self, why: str) -> None:
         """Too many events become dead letters: the worker is about to end."""
@@ -40,29 +43,29 @@ class Health:
 
     def is_alive(self) -> bool:
         """Whether waiting may still help; if not, a restart will."""
-        return self._app is None or not self._app.crashed
+        return not any(app.crashed for app in self._apps)
 
     def not_ready_because(self) -> list[str]:
         """Why this worker moves no events; empty when it does."""
         reasons = []
         if self._stopping:
             reasons.append("stopping: draining and committing")
-        if self._app is None or not self._app.started:
+        if not self._apps or not all(app.started for app in self._apps):
             reasons.append("starting")
-        elif self._app.rebalancing or not self._app.tables.actives_ready:
+        elif any(app.rebalancing or not app.tables.actives_ready for app in self._apps):
             reasons.append("kafka: joining the group or recovering tables")
-        if self._refused is not None:
-            reasons.append(
-                "destination: refuses us, check ENCHARGE_API_KEY and ENCHARGE_WRITE_KEY "
-                f"({self._refused})"
-            )
+        reasons += [
+            f"destination: {name} refuses us, check its keys: ENCHARGE_API_KEY and "
+            f"ENCHARGE_WRITE_KEY ({why})"
+            for name, why in self._refused.items()
+        ]
         if self._tripped is not None:
             reasons.append(f"breaker: {self._tripped}")
         return reasons
 
 
 @asynccontextmanager
-async def serve(settings: Settings, metrics: Metrics, health: Health) -> AsyncIterator[str]:
+async def serve(settings: Settings, metrics: AllMetrics, health: Health) -> AsyncIterator[str]:
     """Serve ``/healthz``, ``/readyz`` and ``/metrics``; gives the address.
 
     Raises ``SettingsError`` when the port cannot be had.

@@ -61,7 +61,7 @@ NOT_PURE = ("faust", "mode", "aiokafka", "httpx", "aiohttp")
 
 # library: the modules and packages that may import it
 ALLOWED = {
-    "faust": ("streams.engine", "streams.agents", "streams.app", "streams.pipeline"),
+    "faust": ("streams.engine", "streams.agents", "streams.app", "streams.group"),
     "mode": ("streams.engine",),
     "aiokafka": ("streams.engine", "streams.topics", "streams.dev"),
     "httpx": ("streams.delivery.sender", "streams.client", "streams.dev"),
@@ -100,7 +100,7 @@ def test_there_is_something_to_look_at() -> None:
     found = dict(modules())
     assert "streams" in found
     assert "streams.engine.consumer" in found
-    assert "faust.types" in set(imports(found["streams.pipeline"]))
+    assert "faust.types" in set(imports(found["streams.group"]))
 
 
 @pytest.mark.parametrize("library", ALLOWED)

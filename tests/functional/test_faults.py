@@ -158,8 +158,15 @@ async def test_an_event_switched_off_for_encharge_is_filtered(small_world: World
         )
         await world.settled(4, worker)
         metrics = await consumed(worker)
-    assert metrics["streams_events_filtered_total{action=track,reason=integrations}"] == 2
-    assert metrics["streams_events_filtered_total{action=screen,reason=no-subscription}"] == 1
+    assert (
+        metrics["streams_events_filtered_total{action=track,destination=,reason=integrations}"] == 2
+    )
+    assert (
+        metrics[
+            "streams_events_filtered_total{action=screen,destination=encharge,reason=no-subscription}"
+        ]
+        == 1
+    )
     assert [body["messageId"] for body in await world.bodies()] == ["m-3"]
 
 

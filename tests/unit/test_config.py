@@ -12,6 +12,7 @@ import yaml
 
 from streams import config, settings
 from streams.destinations import registry
+from streams.destinations.base import Destination
 from streams.destinations.encharge.actions import ACTIONS
 from streams.errors import SettingsError
 from streams.mapping.directives import DIRECTIVES
@@ -26,8 +27,14 @@ def problems(text: str) -> list[str]:
     return [str(problem) for problem in config.parse(text, registry.check, "f")[1]]
 
 
+def build(loaded: config.Config) -> Destination:
+    """The only destination."""
+    [configured] = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
+    return configured.destination
+
+
 def test_without_a_file_it_is_encharge_with_its_presets() -> None:
-    built = registry.build(settings.load({"encharge_api_key": "k"}), config.load(None, print))
+    built = build(config.load(None, print))
     assert [s.action for s in built.subscriptions] == [
         "alias",
         "identify",
@@ -41,16 +48,14 @@ def test_without_a_file_it_is_encharge_with_its_presets() -> None:
 def test_the_examples_are_valid(path: Path) -> None:
     jsonschema.validate(yaml.safe_load(path.read_text()), SCHEMA)
     loaded = config.load(path, registry.check)
-    assert registry.build(settings.load({"encharge_api_key": "k"}), loaded).subscriptions
+    assert build(loaded).subscriptions
 
 
 def test_one_example_shows_every_directive_at_work() -> None:
     path = ROOT / "schemas/config/examples/every-directive.yaml"
     text = path.read_text()
     assert {name for name in DIRECTIVES if f'"{name}":' not in text} == set()
-    built = registry.build(
-        settings.load({"encharge_api_key": "k"}), config.load(path, registry.check)
-    )
+    built = build(config.load(path, registry.check))
     properties = {
         "city": "Sofia",
         "email": "a@example.com",
@@ -92,7 +97,7 @@ destinations:
 """
     loaded, wrong = config.parse(text, registry.check)
     assert wrong == []
-    built = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
+    built = build(loaded)
     [subscription] = built.subscriptions
     event = {"type": "track", "event": "Paid", "userId": "u"}
     assert subscription.matches(event)
@@ -140,7 +145,14 @@ def test_everything_that_is_wrong_is_told_with_its_line_and_nothing_else() -> No
             "destinations:\n  - type: encharge\n    subscriptions: all",
             "f:3: destinations[0].subscriptions: should be a list, or the word presets",
         ),
-        ("destinations:\n  - type: encharge\n  - type: encharge", "f:3: destinations[1]: one dest"),
+        (
+            "destinations:\n  - type: encharge\n    name: my tool",
+            "f:3: destinations[0].name: should be 1 to 60 letters",
+        ),
+        (
+            "destinations:\n  - type: encharge\n    settings: [a]",
+            "f:3: destinations[0].settings: should be an object",
+        ),
     ],
 )
 def test_a_file_of_the_wrong_shape(text: str, told: str) -> None:
@@ -193,7 +205,7 @@ SHARED = """destinations:
 def test_anchors_and_merges_are_taken_and_a_date_is_a_text() -> None:
     loaded, wrong = config.parse(SHARED, registry.check)
     assert wrong == []
-    built = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
+    built = build(loaded)
     event = {"type": "track", "userId": "u"}
     assert [s.action for s in built.subscriptions] == ["tag", "untag", "tag"]
     assert "2026-01-31" in str(built.subscriptions[1].build(event).body)
@@ -252,6 +264,59 @@ def test_two_of_a_name_are_refused() -> None:
     assert "two destinations are named encharge" in str(
         problems("destinations:\n  - type: encharge\n  - type: encharge\n")
     )
+
+
+SEVERAL = """destinations:
+  - type: encharge
+  - type: encharge
+    name: eu
+    settings:
+      ENCHARGE_API_KEY: ${EU_KEY}
+      ENCHARGE_INGEST_URL: https://${EU_HOST}/v1
+      STREAMS_MAX_REQUESTS_PER_SECOND: 5
+      STREAMS_COALESCE: false
+"""
+
+
+def test_several_destinations_with_settings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EU_KEY", "eu-key")
+    monkeypatch.setenv("EU_HOST", "eu.example.com")
+    jsonschema.validate(yaml.safe_load(SEVERAL), SCHEMA)
+    loaded, found = config.parse(SEVERAL, registry.check)
+    assert not found
+    here, eu = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
+    assert (here.destination.name, eu.destination.name) == ("encharge", "eu")
+    assert (here.settings.api_key, eu.settings.api_key) == ("k", "eu-key")
+    assert eu.settings.encharge_ingest_url == "https://eu.example.com/v1"
+    assert (eu.settings.streams_max_requests_per_second, eu.settings.streams_coalesce) == (5, False)
+    assert here.settings.streams_coalesce
+    request = eu.destination.delete({"type": "delete", "userId": "u"})
+    assert request.headers["X-Encharge-Token"] == "eu-key"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("ENCHARGE_API_KEY: ${NOT_THERE}", "NOT_THERE is not set in the environment"),
+        ("STREAMS_MAX_CONCURENCY: 5", "did you mean STREAMS_MAX_CONCURRENCY?"),
+        ("STREAMS_PARTITIONS: 5", "is the same for all destinations; set it in the environment"),
+        ("STREAMS_MAX_CONCURRENCY: 0", "Input should be greater than or equal to 1"),
+        ("STREAMS_MAX_CONCURRENCY: [1]", "should be a text, a number, or true or false"),
+        ("STREAMS_MAX_CONCURRENCY:", "should be a text, a number, or true or false"),
+        ("ENCHARGE_API_URL: nowhere", "must be http:// or https:// and a host"),
+    ],
+)
+def test_a_setting_of_a_destination_that_is_wrong(setting: str, told: str) -> None:
+    text = f"destinations:\n  - type: encharge\n    settings:\n      {setting}\n"
+    name = setting.partition(":")[0]
+    [problem] = problems(text)
+    assert problem.startswith(f"f:4: destinations[0].settings.{name}: ")
+    assert told in problem
+
+
+def test_each_setting_of_a_destination_is_in_the_schema() -> None:
+    described = SCHEMA["$defs"]["destination"]["properties"]["settings"]
+    assert set(described["properties"]) == settings.PER_DESTINATION
 
 
 def test_a_field_that_is_none_and_one_that_is_left_out_are_told() -> None:

@@ -13,10 +13,9 @@ from streams.explain import Explainer
 
 
 def answers(*lines: Any, learns: bool = False) -> list[dict[str, Any]]:
-    def configure(subscriptions: Any) -> Encharge:
-        return Encharge(
-            api_key="key", subscriptions=PRESETS if subscriptions is None else subscriptions
-        )
+    def configure(subscriptions: Any) -> list[Encharge]:
+        own = PRESETS if subscriptions is None else subscriptions
+        return [Encharge(api_key="key", subscriptions=own)]
 
     raw = [line if isinstance(line, bytes) else orjson.dumps(line) for line in lines]
     return [orjson.loads(line) for line in Explainer(configure, learns=learns).lines(raw)]

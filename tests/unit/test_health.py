@@ -10,12 +10,14 @@ from streams.web.server import Health
 def test_a_tripped_breaker_turns_readiness_off_with_the_reason() -> None:
     health = Health()
     health.watch(
-        SimpleNamespace(
-            started=True,
-            rebalancing=False,
-            crashed=False,
-            tables=SimpleNamespace(actives_ready=True),
-        )
+        [
+            SimpleNamespace(
+                started=True,
+                rebalancing=False,
+                crashed=False,
+                tables=SimpleNamespace(actives_ready=True),
+            )
+        ]
     )
     assert health.not_ready_because() == []
     health.breaker_tripped("STREAMS_DLQ_BREAKER_SHARE=0.5: ...")

@@ -7,38 +7,62 @@ from typing import Any
 import pytest
 
 from streams.errors import SettingsError
-from streams.pipeline import IDENTITIES, SEEN, changelogs
+from streams.pipeline import owned_topics
 from streams.settings import Settings
-from streams.topics import TopicSpec, _check, owned_topics, source_names
+from streams.topics import TopicSpec, _check, source_names
 
 
 def test_internal_topics_are_co_partitioned_and_carry_the_app_s_name() -> None:
     settings = Settings(streams_app_id="app", streams_partitions=5, streams_dedup_seconds=60)
-    specs = {spec.name: spec for spec in owned_topics(settings, changelogs(settings))}
+    specs = {spec.name: spec for spec in owned_topics(settings, ["encharge"])}
     assert set(specs) == {
         "app-events",
         "app-identities-changelog",
-        "app-seen-changelog",
+        "app-encharge-seen-changelog",
         "app-dead-letters",
     }
     assert {spec.partitions for spec in specs.values()} == {5}
     # Tables must lie with the stage topic's partitions; dead letters need not.
     assert [name for name, spec in specs.items() if not spec.is_exact] == ["app-dead-letters"]
     assert specs["app-identities-changelog"].config == {"cleanup.policy": "compact"}
-    assert specs["app-seen-changelog"].config == {
+    assert specs["app-encharge-seen-changelog"].config == {
         "cleanup.policy": "delete",
         "retention.ms": "60000",
     }
     assert specs["app-dead-letters"].config["retention.ms"] == "-1"
 
 
-def test_the_tables_have_a_changelog_each() -> None:
-    assert set(changelogs(Settings())) == {IDENTITIES, SEEN}
+def test_each_of_several_destinations_remembers_for_itself() -> None:
+    settings = Settings(streams_app_id="app", streams_partitions=5)
+    specs = {spec.name: spec for spec in owned_topics(settings, ["one", "other"])}
+    assert set(specs) == {
+        "app-events",
+        "app-resolved",
+        "app-identities-changelog",
+        "app-seen-changelog",
+        "app-one-seen-changelog",
+        "app-other-seen-changelog",
+        "app-dead-letters",
+    }
+    assert {spec.partitions for spec in specs.values()} == {5}
+    assert specs["app-resolved"].config == specs["app-events"].config
+
+
+@pytest.mark.parametrize(
+    ("destinations", "published"),
+    [
+        (["one"], {"app-identify", "app-track"}),
+        (["one", "other"], {"app-one-identify", "app-one-track", "app-other-track"}),
+    ],
+)
+def test_what_is_published_has_its_topics(destinations: list[str], published: set[str]) -> None:
+    settings = Settings(streams_app_id="app", streams_publish_actions=True)
+    assert published <= {spec.name for spec in owned_topics(settings, destinations)}
 
 
 def test_the_dead_letters_may_have_another_name() -> None:
     settings = Settings(streams_dlq_topic="failed")
-    assert "failed" in [spec.name for spec in owned_topics(settings, {})]
+    assert "failed" in [spec.name for spec in owned_topics(settings, ["encharge"])]
 
 
 EXISTING = ["web", "mobile", "mobile-old", "__consumer_offsets"]

@@ -28,7 +28,7 @@ class Encharge:
     is no ``SettingsError``: it does what it does in Segment's runtime, event by event.
     """
 
-    __slots__ = ("_api", "_by_type", "_of_any_type", "_subscriptions")
+    __slots__ = ("_api", "_by_type", "_name", "_of_any_type", "_subscriptions")
 
     def __init__(
         self,
@@ -38,10 +38,12 @@ class Encharge:
         api_url: str = "https://api.encharge.io",
         ingest_url: str = "https://ingest.encharge.io/v1",
         subscriptions: Sequence[Mapping[str, Any]] = PRESETS,
+        name: str = "encharge",
         parity: bool = False,
     ) -> None:
         if not api_key:
             raise SettingsError("Encharge: the API key is empty")
+        self._name = name
         self._api = Api(
             api_key=api_key,
             write_key=write_key or api_key,
@@ -63,8 +65,8 @@ class Encharge:
 
     @property
     def name(self) -> str:
-        """For metrics and logs."""
-        return "encharge"
+        """Among the destinations that there are."""
+        return self._name
 
     @property
     def integration_names(self) -> frozenset[str]:

@@ -30,6 +30,7 @@ LETTER = DeadLetter(
     attempts=2,
     is_resolved=True,
     user="u2",
+    destination="encharge",
 )
 
 
@@ -104,7 +105,7 @@ def test_a_redriven_record_says_what_the_new_place_would_make_false() -> None:
     assert isinstance(letter, Letter)
     again = redrive.read(letter.next_headers())
     assert again == (
-        Redrive(1, "1@5", is_resolved=True, user="u2"),
+        Redrive(1, "1@5", is_resolved=True, user="u2", destination="encharge"),
         Place(Origin("source", 3, 77), 1_700_000_000_123),
     )
     # The next letter says that it is another try; and so does the next try.
@@ -113,7 +114,7 @@ def test_a_redriven_record_says_what_the_new_place_would_make_false() -> None:
     assert (second.tries, second.redrive_of) == (1, "1@5")
     assert second.next_try()[0].tries == 2
     assert second.redriven([1, 2]).next_try()[0].tries == 4
-    assert orjson.loads(orjson.dumps(tuple(again[0]))) == [1, "1@5", True, "u2"]
+    assert orjson.loads(orjson.dumps(tuple(again[0]))) == [1, "1@5", True, "u2", "encharge"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from streams.cli.identity import as_lines, as_object
 from streams.errors import StreamsError
 from streams.identity.answer import Answer, Selection, answer
 from streams.lookup import look_up
-from streams.routing.resolve import ITEM_BITS
+from streams.routing.intake import ITEM_BITS
 
 Entries = list[list[object]]
 

@@ -15,7 +15,7 @@ def take(forecast: Forecast, **event: Any) -> None:
 
 
 def test_calls_are_counted_by_action() -> None:
-    forecast = Forecast(Encharge(api_key="k"))
+    forecast = Forecast([Encharge(api_key="k")])
     take(forecast, type="track", event="Paid")
     take(forecast, type="page")
     take(forecast, type="page", integrations={"All": False})

@@ -21,8 +21,10 @@ from streams.destinations.base import Subscription
 from streams.engine import packed
 from streams.errors import PayloadError
 from streams.outcomes import Outcome
-from streams.routing import resolve
-from streams.routing.resolve import Resolve, Share
+from streams.routing import intake
+from streams.routing.intake import Intake
+from streams.routing.resolve import Resolve
+from streams.routing.route import Route, Share
 from streams.source.ingest import EVENT, PARTITION_HEADER, TOPIC_HEADER
 from streams.telemetry.metrics import Metrics
 from tests.support.fakes import (
@@ -111,24 +113,33 @@ class World:
         self.settlement = Settlement(
             remember=self.seen.remember,
             bury=dead_letters.bury,
-            settled=lambda events: self.resolve.settled(events),  # noqa: PLW0108 - made below
+            settled=lambda events: self.intake.settled(events),  # noqa: PLW0108 - made below
             metrics=self.metrics,
             tasks=tasks,
         )
-        actions = {s.action for s in subscriptions} | {"delete"}
-        self.streams = {action: Stream() for action in sorted(actions)}
-        self.resolve = Resolve(
-            destination=FakeDestination(subscriptions),
-            identities=self.identities,  # type: ignore[arg-type]
+        self.intake = Intake(
             seen=self.seen,  # type: ignore[arg-type]
-            streams=self.streams,
-            submit=lambda partition, events: self.submitted.append((partition, list(events))),
-            settlement=self.settlement,
             dead_letters=dead_letters,
             metrics=self.metrics,
             tasks=tasks,
             consumer=lambda: self.consumer,
             on_load=lambda partition, waiting: self.load.append((partition, waiting)),
+        )
+        actions = {s.action for s in subscriptions} | {"delete"}
+        self.streams = {action: Stream() for action in sorted(actions)}
+        self.route = Route(
+            destination=FakeDestination(subscriptions),
+            streams=self.streams,
+            submit=lambda partition, events: self.submitted.append((partition, list(events))),
+            settlement=self.settlement,
+        )
+        self.resolve = Resolve(
+            intake=self.intake,
+            identities=self.identities,  # type: ignore[arg-type]
+            settlement=self.settlement,
+            hand_on=self.route.take,
+            destinations=["fake"],
+            consumer=lambda: self.consumer,
         )
         self._offset = -1
 
@@ -146,7 +157,13 @@ class World:
             shares, self.streams[action].shares = self.streams[action].shares, []
             for share in shares:
                 map_share(share)
-                self.resolve.mapped(share)
+                self.route.mapped(share)
+
+    def abandon(self) -> None:
+        """The partitions are another worker's now."""
+        self.intake.abandon()
+        self.resolve.abandon()
+        self.route.abandon()
 
     def names(self) -> list[str]:
         return [name_of(event) for _, events in self.submitted for event in events]
@@ -464,7 +481,7 @@ async def test_an_event_that_only_we_cannot_read_becomes_its_own_dead_letter(
         if event["messageId"] == "1":
             raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(resolve, "normalise", normalise)
+    monkeypatch.setattr(intake, "normalise", normalise)
     await world.take(event("1"), event("2"))
     world.map()
     first, second = world.events()
@@ -506,11 +523,11 @@ async def test_the_load_is_told_for_each_partition(world: World) -> None:
     await world.take(event("1"), event("1"), event("2"), partition=2)
     assert world.load[0] == (2, 3)
     assert world.load[-1] == (2, 2)
-    assert world.resolve.unsettled() == 2
+    assert world.intake.unsettled() == 2
     world.map()
     world.deliver(*world.events())
     assert world.load[-1] == (2, 0)
-    assert world.resolve.unsettled() == 0
+    assert world.intake.unsettled() == 0
 
 
 # -- a rebalance
@@ -525,7 +542,7 @@ async def test_what_was_settled_before_a_rebalance_is_counted_and_the_rest_is_no
     one, two = world.events()
     world.deliver(one)
     taken.abandoned = True
-    world.resolve.abandon()
+    world.abandon()
     world.deliver(two)
     await turns()
     assert world.consumer.acked == []
@@ -533,7 +550,7 @@ async def test_what_was_settled_before_a_rebalance_is_counted_and_the_rest_is_no
     assert found["streams_events_consumed_total"] == 2
     assert found["streams_events_delivered_total"] == 1
     assert found["streams_events_filtered_total"] == 1
-    assert world.resolve.unsettled() == 0
+    assert world.intake.unsettled() == 0
 
 
 async def test_a_chunk_that_waits_for_its_rows_only_is_counted_once(world: World) -> None:
@@ -543,18 +560,18 @@ async def test_a_chunk_that_waits_for_its_rows_only_is_counted_once(world: World
     world.deliver(*world.events())
     await turns()
     taken.abandoned = True
-    world.resolve.abandon()
+    world.abandon()
     world.identities.confirm()
     await turns()
     assert samples(world.metrics)["streams_events_consumed_total"] == 1
-    world.resolve.abandon()
+    world.abandon()
     assert samples(world.metrics)["streams_events_consumed_total"] == 1
 
 
 async def test_an_abandoned_event_is_taken_anew_when_it_is_read_again(world: World) -> None:
     taken = await world.take(event("1"))
     taken.abandoned = True
-    world.resolve.abandon()
+    world.abandon()
     await world.take(event("1"))
     world.map()
     assert world.names() == ["1"], "and the abandoned one is not submitted"
@@ -565,7 +582,7 @@ async def test_what_was_handed_out_before_a_rebalance_does_not_disturb_what_come
 ) -> None:
     taken = await world.take(event("old"))
     taken.abandoned = True
-    world.resolve.abandon()
+    world.abandon()
     await world.take(event("new", "page"))
     world.map("track")  # the share of the abandoned chunk
     assert world.submitted == []
@@ -580,7 +597,7 @@ async def test_a_chunk_that_arrives_after_it_was_taken_away_is_left_alone(world:
     await world.resolve.take(taken)
     world.map()
     assert world.submitted == []
-    assert world.resolve.unsettled() == 0
+    assert world.intake.unsettled() == 0
     await world.take(event("1"))
     world.map()
     assert world.names() == ["1"]

@@ -30,7 +30,7 @@ PARTITIONS = 4
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, destinations: int = 1) -> None:
         self.producer = FakeProducer()
         self.consumer = FakeConsumer()
         self.metrics = Metrics()
@@ -40,7 +40,7 @@ class World:
             stage_topic="stage",
             partitions=PARTITIONS,
             max_event_bytes=1000,
-            integration_names=frozenset({"Fake"}),
+            integrations=[frozenset({"Fake"}), frozenset({"Other"})][:destinations],
             dead_letters=DeadLetters(self.producer, "dead"),  # type: ignore[arg-type]
             metrics=self.metrics,
             tasks=self.failures.tasks(),
@@ -228,7 +228,7 @@ async def test_many_events_of_one_chunk_are_packed_into_few_records() -> None:
     assert max(len(stored.value) for stored in records) < 300_000
 
 
-LATE = Redrive(2, "1@5", is_resolved=True, user="u")
+LATE = Redrive(2, "1@5", is_resolved=True, user="u", destination="encharge")
 
 
 def again(topic: str = "source", late: Redrive = LATE) -> list[tuple[str, bytes]]:
@@ -240,7 +240,7 @@ async def test_a_redriven_event_keeps_the_place_and_time_where_it_was_first_read
     headers = [("traceparent", b"00"), *again()]
     await world.ingest.take(chunk([record(event(userId="u"), 99, headers=headers)]))
     [[(header, _)]] = world.items().values()
-    assert header == [EVENT, "u", 7, 1_600_000_000_000, [2, "1@5", True, "u"]]
+    assert header == [EVENT, "u", 7, 1_600_000_000_000, [2, "1@5", True, "u", "encharge"]]
 
 
 async def test_the_place_on_another_partition_would_be_somebody_else_s() -> None:
@@ -248,7 +248,7 @@ async def test_the_place_on_another_partition_would_be_somebody_else_s() -> None
     headers = again("elsewhere")
     await world.ingest.take(chunk([record(event(userId="u"), 99, headers=headers)]))
     [[(header, _)]] = world.items().values()
-    assert header == [EVENT, "u", 99, 1_700_000_000_099, [2, "1@5", True, "u"]]
+    assert header == [EVENT, "u", 99, 1_700_000_000_099, [2, "1@5", True, "u", "encharge"]]
 
 
 async def test_headers_of_others_change_nothing() -> None:
