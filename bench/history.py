@@ -1,8 +1,10 @@
 """The command: ``python -m bench.history``. What a long history costs.
 
-Two contestants process the same number of events of people whom the tables know: one with
-few identities and messageIds behind it, one with many. Their tables are put into the changelog
-topics beforehand, so that each round begins with a recovery on an empty disk.
+Two contestants, one with few identities and messageIds behind it, one with many, process the same
+number of events: first of as many people as the short history knows (what history alone costs),
+then of people drawn from all that are known (with the long one, nearly none is at hand). Their
+tables are put into the changelog topics beforehand, so that each round begins with a recovery on
+an empty disk.
 """
 
 from __future__ import annotations
@@ -66,7 +68,10 @@ async def run(options: argparse.Namespace, console: Console) -> int:
         History("short", options.few, options.few),
         History("long", options.identities, options.message_ids),
     )
-    results: dict[str, list[Result]] = {history.name: [] for history in histories}
+    visitors = {"the same people": options.few, "all people": None}
+    results: dict[tuple[str, str], list[Result]] = {
+        (history.name, who): [] for history in histories for who in visitors
+    }
     async with AsyncExitStack() as stack:
         temporary = tempfile.TemporaryDirectory(prefix="streams-bench-", ignore_cleanup_errors=True)
         directory = Path(stack.enter_context(temporary))
@@ -82,14 +87,21 @@ async def run(options: argparse.Namespace, console: Console) -> int:
                 await topics.ensure(settings, owned_topics(settings, [DESTINATION]))
                 await _fill(broker, settings, history)
                 (directory / name).mkdir()
-                result = await _turn(broker, settings, history, options.events, directory / name)
-                results[history.name].append(result)
-                console.print(
-                    f"round {number} {history.name:6}"
-                    f" CPU {result.cpu_micros:.0f} us/event,"
-                    f" {result.resident_bytes / 1e6:.0f} MB resident at most,"
-                    f" ready after {result.start_seconds:.1f} s"
+                found = await _turn(
+                    broker,
+                    settings,
+                    [people or history.identities for people in visitors.values()],
+                    options.events,
+                    directory / name,
                 )
+                for who, result in zip(visitors, found, strict=True):
+                    results[history.name, who].append(result)
+                    console.print(
+                        f"round {number} {history.name:6} {who:16}"
+                        f" CPU {result.cpu_micros:.0f} us/event,"
+                        f" {result.resident_bytes / 1e6:.0f} MB resident at most,"
+                        f" ready after {result.start_seconds:.1f} s"
+                    )
                 await brokers.forget(broker, f"{name}-")
     _show(console, histories, results)
     return 0
@@ -152,11 +164,11 @@ def _seen_rows(message_ids: int) -> Iterator[Row]:
         yield partition, b"", delivered_at + os.urandom(DIGEST_BYTES * count)
 
 
-def _visits(history: History, events: int) -> Iterator[Row]:
-    """Events of people drawn from all who are known; the second of two names its user."""
-    chance = random.Random(history.identities)
+def _visits(phase: int, people: int, events: int) -> Iterator[Row]:
+    """Events of people drawn from the first ``people``; the second of two names its user."""
+    chance = random.Random(phase)
     for number in range(events):
-        person = chance.randrange(history.identities)
+        person = chance.randrange(people)
         event: dict[str, Any] = {
             "type": "track",
             "event": "Report Exported",
@@ -172,25 +184,30 @@ def _visits(history: History, events: int) -> Iterator[Row]:
 
 
 async def _turn(
-    broker: Broker, settings: Settings, history: History, events: int, directory: Path
-) -> Result:
-    """Recover, come to rest, and process the events."""
+    broker: Broker, settings: Settings, visitors: Sequence[int], events: int, directory: Path
+) -> list[Result]:
+    """Recover, come to rest, and process events of each number of people."""
     topic = settings.streams_source_topic
     await create_topic(broker.bootstrap, topic, PARTITIONS)
+    results = []
     async with worker(_environment(settings), directory, seconds=RUN_SECONDS) as running:
-        # What RocksDB has still to merge after a recovery is not the price of an event.
-        await until_idle(running)
-        settled = asyncio.create_task(until_settled([running], events))
-        await _produce(broker, topic, _visits(history, events))
-        first, last = await settled
-        return Result(
-            last.settled - first.settled,
-            last.at - first.at,
-            last.cpu - first.cpu,
-            start_seconds=running.start_seconds,
-            resident_bytes=running.resident_bytes(),
-            disk_bytes=_bytes_in(directory),
-        )
+        for phase, people in enumerate(visitors, 1):
+            # What RocksDB has still to merge after a recovery is not the price of an event.
+            await until_idle(running)
+            settled = asyncio.create_task(until_settled([running], phase * events))
+            await _produce(broker, topic, _visits(phase, people, events))
+            first, last = await settled
+            results.append(
+                Result(
+                    last.settled - first.settled,
+                    last.at - first.at,
+                    last.cpu - first.cpu,
+                    start_seconds=running.start_seconds,
+                    resident_bytes=running.resident_bytes(),
+                    disk_bytes=_bytes_in(directory),
+                )
+            )
+    return results
 
 
 async def _fill(broker: Broker, settings: Settings, history: History) -> None:
@@ -227,30 +244,36 @@ async def _producer(broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
 # -- the command
 
 
-def _show(console: Console, histories: Sequence[History], results: dict[str, list[Result]]) -> None:
+def _show(
+    console: Console,
+    histories: Sequence[History],
+    results: dict[tuple[str, str], list[Result]],
+) -> None:
     table = Table(box=box.MARKDOWN)
-    for title in (
-        "history", "identities", "messageIds", "CPU us/event", "resident MB", "disk MB", "ready s"
-    ):  # fmt: skip
-        table.add_column(title, justify="left" if title == "history" else "right")
-    for history in histories:
-        found = results[history.name]
+    for title in ("history", "identities", "messageIds", "events of"):
+        table.add_column(title, justify="left" if title in {"history", "events of"} else "right")
+    for title in ("CPU us/event", "resident MB", "disk MB", "ready s"):
+        table.add_column(title, justify="right")
+    known = {history.name: history for history in histories}
+    for (name, who), found in results.items():
         table.add_row(
-            history.name,
-            f"{history.identities:,}",
-            f"{history.message_ids:,}",
+            name,
+            f"{known[name].identities:,}",
+            f"{known[name].message_ids:,}",
+            who,
             f"{median(result.cpu_micros for result in found):.1f}",
             f"{median(result.resident_bytes for result in found) / 1e6:,.0f}",
             f"{median(result.disk_bytes for result in found) / 1e6:,.0f}",
             f"{median(result.start_seconds for result in found):.1f}",
         )
     console.print(table)
-    pairs = list(zip(results["short"], results["long"], strict=True))
-    grown = [long.cpu_micros / short.cpu_micros for short, long in pairs]
-    console.print(
-        f"an event with the long history costs {median(grown):.2f} times the processor time "
-        f"({min(grown):.2f}..{max(grown):.2f}) of one with the short"
-    )
+    for who in dict.fromkeys(who for _, who in results):
+        pairs = zip(results["short", who], results["long", who], strict=True)
+        grown = [long.cpu_micros / short.cpu_micros for short, long in pairs]
+        console.print(
+            f"{who}: an event with the long history costs {median(grown):.2f} times the processor"
+            f" time ({min(grown):.2f}..{max(grown):.2f}) of one with the short"
+        )
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

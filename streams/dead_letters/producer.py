@@ -29,18 +29,7 @@ class DeadLetters:
         than the source topic does, a letter that is too large keeps the beginning of its
         value, and says so.
         """
-        try:
-            await self._bury(letters)
-        except TooLargeError:
-            log.warning("dead letters too large for their topic", topic=self._topic)
-            await self._bury([letter.truncated() for letter in letters])
-
-    async def _bury(self, letters: Sequence[DeadLetter]) -> None:
-        partitions = await self._producer.partitions(self._topic)
-        records: dict[int, list[Record]] = defaultdict(list)
         for letter in letters:
-            record = letter.record()
-            records[zlib.crc32(record.key or b"") % partitions].append(record)
             log.warning(
                 "dead letter",
                 origin=str(letter.origin),
@@ -49,6 +38,30 @@ class DeadLetters:
                 action=letter.action or None,
                 status=letter.status or None,
             )
+        try:
+            await self._produce(letters)
+        except TooLargeError:
+            for letter in letters:
+                await self._bury_alone(letter)
+
+    async def _bury_alone(self, letter: DeadLetter) -> None:
+        """As one of several that were refused together, of which it may be the one at fault."""
+        try:
+            await self._produce([letter])
+        except TooLargeError:
+            log.warning(
+                "dead letter is too large for its topic",
+                topic=self._topic,
+                origin=str(letter.origin),
+            )
+            await self._produce([letter.truncated()])
+
+    async def _produce(self, letters: Sequence[DeadLetter]) -> None:
+        partitions = await self._producer.partitions(self._topic)
+        records: dict[int, list[Record]] = defaultdict(list)
+        for letter in letters:
+            record = letter.record()
+            records[zlib.crc32(record.key or b"") % partitions].append(record)
         await self._confirmed(records)
 
     async def _confirmed(self, records: dict[int, list[Record]]) -> None:

@@ -1,4 +1,4 @@
-"""Background work of a stage: bounded, seen to its end, and never silently failed."""
+"""Background work of a stage: seen to its end, and never silently failed."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from tests.consistency.conftest import Pool, feed, on_empty_disks, pools, until_
 from tests.support.households import epilogue, history
 from tests.support.kafka import Broker
 from tests.support.reference import check
+from tests.support.world import assert_accounts_balance, consumed
 
 pytestmark = pytest.mark.functional
 
@@ -151,3 +152,56 @@ async def test_a_killed_broker_loses_nothing(
         requests = await pool.requests()
     again = check(told + last, requests, repeats=2 * (IN_FLIGHT + NOT_REMEMBERED), crashes=True)
     record_property("repeats after a broker's death", again)
+
+
+STORM: Final = [
+    {"fault": {"status": 500}, "probability": 0.08, "seed": 1},
+    {"fault": {"status": 429}, "probability": 0.04, "seed": 2},
+    {"fault": {"reset": True, "after_apply": True}, "probability": 0.02, "seed": 3},
+    {"fault": {"hang": 5}, "probability": 0.01, "seed": 4},
+]
+"""A bad day at the destination."""
+FAULTS: Final = ("errors", "limits", "lost answers", "hangs")
+
+
+async def test_everything_at_once_loses_nothing(
+    kafka_cluster: ClusterFactory, unique: str, tmp_path: Path, seed: int, record_property: Record
+) -> None:
+    rng = random.Random(f"{seed} storm")
+    told, last = history(HOUSEHOLDS, 1500, seed), epilogue(HOUSEHOLDS, seed)
+    cluster = await kafka_cluster(nodes=3)
+    broker = Broker("kafka", cluster.bootstrap, session_timeout=6.0, replicas=3)
+    settings = {**SETTINGS, "STREAMS_REQUEST_TIMEOUT_SECONDS": "2"}
+    async with pools(broker, unique, tmp_path, storm=settings) as [pool]:
+        encharge = pool.world.encharge
+        await encharge.faults(*STORM)
+        await pool.start(2)
+        both = list(pool.running)
+
+        async def strike() -> None:
+            for worker in both:
+                await asyncio.sleep(rng.uniform(1, 3))
+                await pool.kill(worker, empty_disk=False)
+            node = rng.choice(cluster.nodes)
+            await cluster.stop(node)
+            await asyncio.sleep(2)
+            await cluster.start(node)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(feed(pool.world, told, seconds=LOAD_SECONDS))
+            tasks.create_task(strike())
+        await until_nothing_is_left(pool, told, within=120)
+        assert_accounts_balance(await consumed(*pool.running))
+        fired = {
+            name: rule["fired"] for name, rule in zip(FAULTS, await encharge.plan(), strict=True)
+        }
+        await encharge.faults()
+        await on_empty_disks(pool, last)
+        requests = await pool.requests()
+    assert all(fired.values()), fired
+    # What was in flight at each kill, and at the broker's end; and each lost answer.
+    bound = 4 * (IN_FLIGHT + NOT_REMEMBERED) + fired["lost answers"]
+    again = check(told + last, requests, repeats=bound, crashes=True)
+    for name, count in fired.items():
+        record_property(name, count)
+    record_property("repeats", again)

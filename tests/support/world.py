@@ -56,6 +56,10 @@ class StandIn:
     async def faults(self, *rules: Mapping[str, Any]) -> None:
         (await self._http.post("faults", json=list(rules))).raise_for_status()
 
+    async def plan(self) -> list[dict[str, Any]]:
+        """The faults that are in force, and how often each has fired."""
+        return (await self._http.get("faults")).json()
+
     async def close(self) -> None:
         await self._http.aclose()
 
