@@ -128,9 +128,14 @@ class _Tally:
     def __init__(self) -> None:
         self.passed = 0
         self.skipped: list[str] = []
+        self.figures: list[str] = []
         self.none = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            told = [f"{k} {v}" for k, v in report.user_properties if (k, v) != _NEEDS_KAFKA]
+            if told:
+                self.figures.append(f"{report.nodeid.rpartition('::')[2]}: {', '.join(told)}")
         if _NEEDS_KAFKA not in map(tuple, report.user_properties):
             return
         if report.skipped and not hasattr(report, "wasxfail"):
@@ -150,6 +155,8 @@ class _Tally:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
         yield
         write = terminalreporter.write_line
+        for figures in self.figures:
+            write(figures)
         if self.passed:
             write(f"Apache Kafka: {self.passed} tests passed on it", green=True)
         elif self.none:
