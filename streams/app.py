@@ -85,6 +85,7 @@ async def run(
         destination=destination,
         producer=producer,
         metrics=metrics,
+        may_send=lease.holds,
         on_misconfigured=health.destination_refuses,
         on_tripped=health.breaker_tripped,
         stop=stop.set,

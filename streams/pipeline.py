@@ -37,7 +37,8 @@ from streams.batching.pending import Pending
 from streams.batching.window import Windows
 from streams.dead_letters.breaker import Breaker, Trip
 from streams.dead_letters.producer import DeadLetters
-from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
+from streams.delivery.deliver import Deliverer, LaneDeliverer
+from streams.delivery.dry_run import DryRun
 from streams.delivery.limiter import RateLimiter
 from streams.delivery.seen import SeenTable, age
 from streams.delivery.sender import HttpSender
@@ -95,11 +96,14 @@ class Pipeline:
         destination: Destination,
         producer: BatchProducer,
         metrics: Metrics,
+        may_send: Callable[[], bool],
         on_misconfigured: Callable[[str | None], None],
         on_tripped: Callable[[str], None],
         stop: Callable[[], None],
     ) -> None:
-        """``on_tripped`` is told why so many events die that the worker is about to stop.
+        """``may_send`` says whether the partitions are still this worker's.
+
+        ``on_tripped`` is told why so many events die that the worker is about to stop.
 
         ``stop`` is called when it may.
         """
@@ -145,9 +149,10 @@ class Pipeline:
             on_trip=self._trip,
         )
         self._destination = destination
-        self._deliverer = self._new_deliverer(on_misconfigured)
+        self._deliverer = self._new_deliverer(may_send, on_misconfigured)
         self._windows = Windows(
             max_events=settings.streams_batch_max_events,
+            max_bytes=settings.streams_batch_max_bytes,
             max_seconds=settings.streams_batch_max_seconds,
             flush=self._flush,
         )
@@ -197,7 +202,9 @@ class Pipeline:
             # A timer called, and would only log it; the window's events would wait for ever.
             self.fail(error)
 
-    def _new_deliverer(self, on_misconfigured: Callable[[str | None], None]) -> Deliverer:
+    def _new_deliverer(
+        self, may_send: Callable[[], bool], on_misconfigured: Callable[[str | None], None]
+    ) -> Deliverer:
         settings = self._settings
         if settings.streams_dry_run:
             return DryRun(self._settlement)
@@ -208,11 +215,18 @@ class Pipeline:
                 timeout_seconds=settings.streams_request_timeout_seconds,
             ),
             settlement=self._settlement,
-            limiter=RateLimiter(settings.streams_max_requests_per_second, self._metrics),
+            limiter=RateLimiter(
+                settings.streams_max_requests_per_second,
+                self._metrics,
+                settings.streams_max_requests_burst,
+            ),
             metrics=self._metrics,
             tasks=self._tasks,
             concurrency=settings.streams_max_concurrency,
+            bulk_size=settings.streams_people_bulk_size if settings.streams_people_bulk else 0,
             retry_max_seconds=settings.streams_retry_max_seconds,
+            circuit_failures=settings.streams_circuit_failures,
+            may_call=may_send,
             on_misconfigured=on_misconfigured,
         )
 

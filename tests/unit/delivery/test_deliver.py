@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from streams.delivery import deliver, retry
-from streams.delivery.deliver import DryRun, LaneDeliverer
+from streams.delivery import circuit, retry
+from streams.delivery.deliver import LaneDeliverer
+from streams.delivery.dry_run import DryRun
 from streams.delivery.limiter import RateLimiter
 from streams.delivery.sender import Answer
 from streams.errors import EventError
@@ -43,7 +44,15 @@ class Gate:
 
 
 class World:
-    def __init__(self, *, concurrency: int = 8, retry_max_seconds: float = 3600) -> None:
+    def __init__(
+        self,
+        *,
+        concurrency: int = 8,
+        retry_max_seconds: float = 3600,
+        bulk_size: int = 0,
+        circuit_failures: int = 1000,
+    ) -> None:
+        self.may_call = True
         self.sender = FakeSender()
         self.settlement = FakeSettlement()
         self.failures = Failures()
@@ -57,7 +66,10 @@ class World:
             metrics=self.metrics,
             tasks=self.failures.tasks(),
             concurrency=concurrency,
+            bulk_size=bulk_size,
             retry_max_seconds=retry_max_seconds,
+            circuit_failures=circuit_failures,
+            may_call=lambda: self.may_call,
             on_misconfigured=self.told.append,
         )
 
@@ -79,7 +91,8 @@ MakeWorld = Callable[..., World]
 @pytest.fixture
 async def make_world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeWorld]:
     monkeypatch.setattr(retry, "delay", lambda *_: 0.001)
-    monkeypatch.setattr(deliver, "PROBE_SECONDS", 0.005)
+    monkeypatch.setattr(circuit, "BASE_SECONDS", 0.005)
+    monkeypatch.setattr(circuit, "CAP_SECONDS", 0.005)
     made: list[World] = []
 
     def make(**options: Any) -> World:
