@@ -36,7 +36,7 @@ def person(request: Request) -> Mapping[str, Any] | None:
     user = body["user"]
     if not (
         body.keys() <= _BODY
-        and body.get("context", {}).keys() <= _VISIT
+        and not any(said and part not in _VISIT for part, said in body.get("context", {}).items())
         and user.keys().isdisjoint(_INGEST_ONLY)
         and not any(map(_is_nested, user.values()))
     ):
