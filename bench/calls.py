@@ -96,7 +96,7 @@ def _interleaved(count: int, story: Any) -> Told:
         moment = float(person)
         for burst in story(person):
             bursts.append((moment, f"person-{person}", burst))
-            # As many people sign up while one does: the bursts of some 50 lie between two.
+            # One begins in each unit of time: the bursts of about 50 lie between two of a person.
             moment += chance.uniform(10, 90)
             told += len(burst)
         person += 1
