@@ -72,5 +72,4 @@ class Bulk:
         [lane] = lanes
         request = lane.request()
         assert request is not None  # noqa: S101 - its part was gathered
-        lane.waiting[0].is_alone = True
         return Call(request, lanes)

@@ -37,6 +37,19 @@ class Gate:
         return answer(self.status)
 
 
+class Turnstile:
+    """A rate limiter that lets calls through when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.waiting = 0
+
+    async def wait(self) -> None:
+        self.waiting += 1
+        await self.open.wait()
+        self.waiting -= 1
+
+
 class World:
     def __init__(
         self,
@@ -45,6 +58,7 @@ class World:
         retry_max_seconds: float = 3600,
         bulk_size: int = 0,
         circuit_failures: int = 1000,
+        limiter: Any = None,
     ) -> None:
         self.may_call = True
         self.sender = FakeSender()
@@ -56,7 +70,7 @@ class World:
             destination=FakeDestination(),
             sender=self.sender,
             settlement=self.settlement,  # type: ignore[arg-type]
-            limiter=RateLimiter(None, self.metrics),
+            limiter=limiter or RateLimiter(None, self.metrics),
             metrics=self.metrics,
             tasks=self.failures.tasks(),
             concurrency=concurrency,

@@ -178,6 +178,28 @@ async def test_each_request_of_an_event_is_made_in_its_turn(bulk: World) -> None
     assert bulk.sender.calls == ["i1+i2", "t1", "i1b"]
 
 
+async def test_what_was_taken_apart_goes_into_no_array_again(bulk: World) -> None:
+    merged = pending("i2", "a")
+    merged.merged, merged.merged_request = [pending("i1", "a")], request("i12")
+    gate = Gate()
+    bulk.sender.script["i12"] = [answer(422)]
+    bulk.sender.script["t3"] = [gate]
+    bulk.take(merged, pending("t3", "b"), pending("i3", "b"))
+    await eventually(lambda: "i12" in bulk.sender.calls)
+    gate.open.set()
+    await bulk.settled(4)
+    assert sorted(bulk.sender.calls) == ["i1", "i12", "i2", "i3", "t3"]
+
+
+async def test_what_was_gathered_and_is_abandoned_is_in_no_array(bulk: World) -> None:
+    bulk.take(pending("t1", "a"), pending("i1", "a"))
+    await bulk.settled(1)
+    bulk.deliverer.abandon()
+    bulk.take(*people("i2"))
+    await bulk.settled(2)
+    assert bulk.sender.calls == ["t1", "i2"]
+
+
 async def test_what_is_abandoned_is_in_no_array(bulk: World) -> None:
     gate = Gate()
     bulk.sender.script["i1+i2"] = [gate]

@@ -4,12 +4,13 @@ fault."""
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from streams.delivery import circuit, retry
 from tests.support.fakes import answer, eventually, pending, samples, turns
-from tests.unit.delivery.conftest import Gate, MakeWorld, World
+from tests.unit.delivery.conftest import Gate, MakeWorld, Turnstile, World
 
 DOWN = [answer(503)] * 1000
 
@@ -123,6 +124,80 @@ async def test_when_its_event_is_given_up_to_another_worker_the_next_one_is_the_
     world.take(pending("new", "new"))
     assert await world.settled(1) == [("new", "delivered")]
     assert not is_open(world)
+
+
+async def test_calls_that_waited_for_their_turn_do_not_go_when_it_has_opened_meanwhile(
+    make_world: MakeWorld,
+) -> None:
+    turnstile = Turnstile()
+    turnstile.open.set()
+    world = make_world(circuit_failures=1, limiter=turnstile)
+    gate = Gate(503)
+    world.sender.script["1"] = [gate, *DOWN]
+    world.take(pending("1", "a"))
+    await eventually(lambda: gate.reached)
+    turnstile.open.clear()
+    world.take(*(pending(f"x{n}", f"x{n}") for n in range(5)))
+    await eventually(lambda: turnstile.waiting == 5)
+    gate.open.set()
+    await eventually(lambda: is_open(world))
+    world.sender.most_open = 0
+    for n in range(5):
+        world.sender.script[f"x{n}"] = list(DOWN)
+    turnstile.open.set()
+    await eventually(lambda: len(world.sender.calls) > 5)
+    assert world.sender.most_open == 1
+    mend(world)
+    await world.settled(6)
+
+
+async def test_a_probe_that_is_given_up_before_its_call_leaves_the_way_to_another(
+    make_world: MakeWorld,
+) -> None:
+    turnstile = Turnstile()
+    turnstile.open.set()
+    world = make_world(circuit_failures=1, limiter=turnstile)
+    world.sender.script["1"] = list(DOWN)
+    world.take(pending("1"))
+    await eventually(lambda: is_open(world))
+    turnstile.open.clear()
+    await eventually(lambda: turnstile.waiting == 1)
+    world.deliverer.abandon()
+    turnstile.open.set()
+    world.take(pending("2"))
+    assert await world.settled(1) == [("2", "delivered")]
+
+
+async def test_a_probe_that_cannot_be_called_leaves_the_way_to_another(
+    make_world: MakeWorld,
+) -> None:
+    async def cannot() -> Any:
+        raise TypeError("Integer exceeds 64-bit range")
+
+    world = make_world(circuit_failures=1)
+    world.sender.script["1"] = [answer(503), cannot]
+    world.take(pending("1", "a"), pending("2", "b"))
+    assert dict(await world.settled(2)) == {"1": "invalid-payload", "2": "delivered"}
+    assert not is_open(world)
+
+
+async def test_a_probe_that_found_nothing_to_call_is_no_call_too_many_later(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "delay", lambda *_: 1000)
+    world = make_world(circuit_failures=1, concurrency=4)
+    gate = Gate(429)
+    world.sender.script |= {"1": [answer(503)], "2": [gate]}
+    world.take(pending("2", "b"), pending("1", "a"))
+    await eventually(lambda: is_open(world) and gate.reached)
+    await asyncio.sleep(0.02)
+    gate.open.set()
+    await eventually(lambda: not is_open(world))
+    for n in range(5):
+        world.sender.script[f"x{n}"] = [Gate()]
+        world.take(pending(f"x{n}", f"x{n}"))
+    await turns(50)
+    assert world.sender.open == limit(world) == 2
 
 
 async def test_probes_end_when_the_deliverer_is_halted(make_world: MakeWorld) -> None:
