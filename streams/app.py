@@ -90,6 +90,7 @@ async def run(
             # The embedded broker misreports where a topic ends, and a store on disk looks
             # ahead of it.
             new_app=partial(new_faust_app, trust_end_offsets=producer.is_idempotent),
+            may_send=lease.holds,
             stop=stop.set,
         )
         apps = [group.app for group in pipeline.groups]

@@ -37,7 +37,8 @@ from streams import agents
 from streams.batching.coalesce import coalesce
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
-from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
+from streams.delivery.deliver import Deliverer, LaneDeliverer
+from streams.delivery.dry_run import DryRun
 from streams.delivery.limiter import RateLimiter
 from streams.delivery.sender import HttpSender
 from streams.destinations.registry import Configured
@@ -95,9 +96,12 @@ class Pipeline:
         metrics: AllMetrics,
         health: Health,
         new_app: Callable[[Settings], ChunkApp],
+        may_send: Callable[[], bool],
         stop: Callable[[], None],
     ) -> None:
-        """``stop`` is called when so many events die that the worker may not go on.
+        """``may_send`` says whether the partitions are still this worker's.
+
+        ``stop`` is called when so many events die that the worker may not go on.
 
         Raises ``SettingsError`` when the stores have no place.
         """
@@ -106,6 +110,7 @@ class Pipeline:
         self._metrics = metrics
         self._health = health
         self._new_app = new_app
+        self._may_send = may_send
         self._stop = stop
         self.groups: list[Group] = []
         self._deliveries: list[Delivery] = []
@@ -161,7 +166,7 @@ class Pipeline:
         return group
 
     def _deliver(self, group: Group, configured: Configured) -> HandOn:
-        delivery = Delivery(group, configured, self._health)
+        delivery = Delivery(group, configured, self._health, self._may_send)
         self._deliveries.append(delivery)
         return delivery.route.take
 
@@ -192,14 +197,21 @@ class Pipeline:
 class Delivery:
     """From resolved events to one destination."""
 
-    def __init__(self, group: Group, configured: Configured, health: Health) -> None:
+    def __init__(
+        self,
+        group: Group,
+        configured: Configured,
+        health: Health,
+        may_send: Callable[[], bool],
+    ) -> None:
         settings = configured.settings
         self._group = group
         self._destination = configured.destination
         self._coalesces = settings.streams_coalesce
-        self._deliverer = _new_deliverer(group, configured, health)
+        self._deliverer = _new_deliverer(group, configured, health, may_send)
         self._windows = Windows(
             max_events=settings.streams_batch_max_events,
+            max_bytes=settings.streams_batch_max_bytes,
             max_seconds=settings.streams_batch_max_seconds,
             flush=self._flush,
         )
@@ -243,7 +255,9 @@ class Delivery:
         await self._deliverer.close()
 
 
-def _new_deliverer(group: Group, configured: Configured, health: Health) -> Deliverer:
+def _new_deliverer(
+    group: Group, configured: Configured, health: Health, may_send: Callable[[], bool]
+) -> Deliverer:
     settings = configured.settings
     if settings.streams_dry_run:
         return DryRun(group.settlement)
@@ -254,11 +268,18 @@ def _new_deliverer(group: Group, configured: Configured, health: Health) -> Deli
             timeout_seconds=settings.streams_request_timeout_seconds,
         ),
         settlement=group.settlement,
-        limiter=RateLimiter(settings.streams_max_requests_per_second, group.metrics),
+        limiter=RateLimiter(
+            settings.streams_max_requests_per_second,
+            group.metrics,
+            settings.streams_max_requests_burst,
+        ),
         metrics=group.metrics,
         tasks=group.tasks,
         concurrency=settings.streams_max_concurrency,
+        bulk_size=settings.streams_people_bulk_size if settings.streams_people_bulk else 0,
         retry_max_seconds=settings.streams_retry_max_seconds,
+        circuit_failures=settings.streams_circuit_failures,
+        may_call=may_send,
         on_misconfigured=partial(health.destination_refuses, configured.destination.name),
     )
 

@@ -122,22 +122,39 @@ class Settings(BaseSettings):
     )
 
     # Windows and delivery
-    streams_batch_max_events: int = Field(500, ge=1, description="window: flushed at this size")
+    streams_batch_max_events: int = Field(500, ge=1, description="window: flushed at this many")
+    streams_batch_max_bytes: int = Field(
+        2 * 1024 * 1024, ge=1, description="window: flushed at this size of its events"
+    )
     streams_batch_max_seconds: float = Field(1.0, gt=0, description="window: flushed at this age")
     streams_coalesce: bool = Field(
         True, description="merge adjacent identifies of one person inside a window"
     )
+    streams_people_bulk: bool = Field(
+        False, description="send a window's identifies as arrays to POST /v1/people"
+    )
+    streams_people_bulk_size: int = Field(100, ge=2, description="people in one array, at most")
     streams_dry_run: bool = Field(False, description="everything but the call")
     streams_max_concurrency: int = Field(64, ge=1, description="open requests to a destination")
     streams_max_requests_per_second: float | None = Field(
         None, gt=0, description="to a destination; unset: no limit"
+    )
+    streams_max_requests_burst: int | None = Field(
+        None, ge=1, description="... at once after a pause; unset: a tenth of a second's worth"
+    )
+    streams_circuit_failures: int = Field(
+        10,
+        ge=1,
+        description="people in a row without an answer, or with a 5xx, after which only probes go",
     )
     streams_max_waiting_events: int = Field(
         4_000, ge=1, description="unsettled events of a partition before it pauses"
     )
     streams_request_timeout_seconds: float = Field(30.0, gt=0, description="of one request")
     streams_retry_max_seconds: float = Field(
-        14_400, gt=0, description="then a failing event is dead-lettered"
+        14_400,
+        gt=0,
+        description="then a failing event is dead-lettered; outages do not count",
     )
     streams_dlq_breaker_share: float = Field(
         0.5,
@@ -381,6 +398,7 @@ PER_DESTINATION = frozenset(
         (
             "encharge_",
             "streams_batch_",
+            "streams_circuit_",
             "streams_coalesce",
             "streams_max_concurrency",
             "streams_max_requests_",

@@ -77,6 +77,8 @@ class Pending:
     merged_request: Request | None = None
     redrive: Redrive | None = None
     """The try that this is, if the event was a dead letter."""
+    is_alone: bool = False
+    """Whether it is called for by itself: together with others it was not accepted."""
 
     @property
     def origin(self) -> Origin:

@@ -67,7 +67,7 @@ REASONS: Final = {
     ),
     "retries-exhausted": Reason(
         "deliver",
-        "the destination did not take it within `STREAMS_RETRY_MAX_SECONDS`",
+        "the destination, while it worked, did not take it within `STREAMS_RETRY_MAX_SECONDS`",
         "redrive when it works again",
     ),
     "internal-error": Reason(

@@ -1,38 +1,35 @@
-"""Lanes: each person's events one after the other, all persons at once.
+"""Delivery over HTTP: each person's events one after the other, all persons at once.
 
-A lane belongs to one person. Its first event is called until it has an outcome; only then
-comes the next. A lane that waits for its retry holds back nobody else. The number of open
-calls is bounded by the number of callers.
+A lane's first event is called until it has an outcome; only then comes the next. A lane that
+waits for its retry holds back nobody else. docs/delivery.md has the rules; each is in a file of
+its own beside this one, which says what an answer means for the lanes of a call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Protocol
 
-import structlog
-
 from streams.batching.pending import Pending
 from streams.delivery import retry
+from streams.delivery.bulk import Bulk
+from streams.delivery.caller import Caller
+from streams.delivery.circuit import Circuit
+from streams.delivery.lanes import Call, Lane
+from streams.delivery.limit import Limit
 from streams.delivery.limiter import RateLimiter
+from streams.delivery.line import Line
 from streams.delivery.sender import Answer, Sender
 from streams.delivery.settle import Settlement
-from streams.destinations.base import Destination, Request, Verdict
+from streams.delivery.valve import Valve, excerpt
+from streams.destinations.base import Destination, Verdict
 from streams.engine.tasks import Tasks
 from streams.errors import DeliveryError
 from streams.telemetry.metrics import Metrics
 
-log = structlog.get_logger(__name__)
-
 STAGE = "deliver"
-PROBE_SECONDS = 5.0
-"""How often a destination that refuses our key is tried again."""
-EXCERPT_BYTES = 500
 
 
 class Deliverer(Protocol):
@@ -54,54 +51,8 @@ class Deliverer(Protocol):
         """End the callers and release connections."""
 
 
-class DryRun:
-    """Settles every event as if its call had succeeded (``STREAMS_DRY_RUN``)."""
-
-    def __init__(self, settlement: Settlement) -> None:
-        self._settlement = settlement
-
-    def take(self, events: Iterable[Pending]) -> None:
-        """See :class:`Deliverer`."""
-        delivered = []
-        for event in events:
-            if event.error is not None:
-                self._settlement.rejected(event, event.error, stage=STAGE)
-            else:
-                delivered.append(event)
-        self._settlement.delivered(*delivered)
-
-    def abandon(self) -> None:
-        """See :class:`Deliverer`."""
-
-    def halt(self) -> None:
-        """See :class:`Deliverer`."""
-
-    async def answered(self, *, within: float) -> None:
-        """See :class:`Deliverer`."""
-
-    async def close(self) -> None:
-        """See :class:`Deliverer`."""
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One person's events on their way to one destination."""
-
-    key: tuple[int, str]
-    waiting: deque[Pending] = field(default_factory=deque)
-    next_request: int = 0
-    """Of the first event's requests, the one to make next."""
-    attempts: int = 0
-    first_attempt_at: float = 0.0
-    dropped: bool = False
-
-    def is_dropped(self) -> bool:
-        """Whether its partition went to another worker. To be asked again after every await."""
-        return self.dropped
-
-
 class LaneDeliverer:
-    """Delivers over HTTP.
+    """A :class:`Deliverer` that makes calls.
 
     Guarantees: events of one lane are called in order, each until it has an outcome; an
     answer that does not clearly say success is not taken for one.
@@ -117,173 +68,97 @@ class LaneDeliverer:
         metrics: Metrics,
         tasks: Tasks,
         concurrency: int,
+        bulk_size: int,
         retry_max_seconds: float,
+        circuit_failures: int,
+        may_call: Callable[[], bool],
         on_misconfigured: Callable[[str | None], None],
     ) -> None:
-        """``on_misconfigured`` is told why the destination refuses us, and None when it stops."""
+        """``bulk_size`` is the number of people in one call; below two, there is no bulk.
+
+        ``may_call`` is asked before each call whether the partitions are still this worker's;
+        after a no there are none. ``on_misconfigured`` is told why the destination refuses us,
+        and None when it stops.
+        """
         self._destination = destination
-        self._sender = sender
+        self._caller = Caller(sender, metrics)
         self._settlement = settlement
         self._limiter = limiter
         self._metrics = metrics
         self._retry_max_seconds = retry_max_seconds
-        self._on_misconfigured = on_misconfigured
+        self._may_call = may_call
         self._lanes: dict[tuple[int, str], Lane] = {}
-        self._ready: asyncio.Queue[Lane] = asyncio.Queue()
-        self._open = asyncio.Event()
-        self._open.set()
-        self._is_halted = False
-        self._calling = 0
-        self._quiet = asyncio.Event()
-        self._tasks = tasks
-        self._callers = [tasks.start(self._call_lanes()) for _ in range(concurrency)]
+        self._line = Line()
+        self._bulk = Bulk(destination, bulk_size, self._line.put)
+        self._valve = Valve(
+            self._line,
+            name=destination.name,
+            circuit=Circuit(circuit_failures),
+            limit=Limit(concurrency),
+            metrics=metrics,
+            on_misconfigured=on_misconfigured,
+        )
+        self._callers = [tasks.start(self._make_calls()) for _ in range(concurrency)]
 
     def take(self, events: Iterable[Pending]) -> None:
         """See :class:`Deliverer`."""
+        begun = []
         for event in events:
             key = (event.partition, event.lane)
             lane = self._lanes.get(key)
             if lane is None:
                 lane = self._lanes[key] = Lane(key)
-                self._ready.put_nowait(lane)
+                begun.append(lane)
             lane.waiting.append(event)
+        for lane in begun:
+            self._proceed(lane)
+        self._bulk.flush()
 
     def abandon(self) -> None:
         """See :class:`Deliverer`."""
         for lane in self._lanes.values():
-            lane.dropped = True
+            lane.is_dropped = True
             lane.waiting.clear()
         self._lanes.clear()
+        self._bulk.clear()
+        self._line.clear()
 
     def halt(self) -> None:
         """See :class:`Deliverer`."""
-        self._is_halted = True
-        self._open.clear()
+        self._valve.halt()
 
     async def answered(self, *, within: float) -> None:
         """See :class:`Deliverer`."""
-        if self._calling:
-            self._quiet.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._quiet.wait(), within)
+        await self._caller.answered(within=within)
 
     async def close(self) -> None:
         """See :class:`Deliverer`."""
+        self._valve.halt()
+        self._bulk.clear()
         for caller in self._callers:
             caller.cancel()
         await asyncio.gather(*self._callers, return_exceptions=True)
-        await self._sender.close()
+        await self._caller.close()
 
-    # -- callers
+    # -- lanes
 
-    async def _call_lanes(self) -> None:
-        while True:
-            lane = await self._ready.get()
-            await self._open.wait()
-            await self._advance(lane)
+    def _proceed(self, lane: Lane) -> None:
+        """Line up a lane's next call: behind the others', so that a busy person is only one."""
+        while lane.waiting:
+            request = lane.request()
+            if request is None:
+                self._end_event(lane)
+            elif self._bulk.takes(lane, request):
+                return
+            else:
+                self._line.put(Call(request, (lane,)))
+                return
+        if self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
 
-    async def _advance(self, lane: Lane) -> None:
-        """One step of a lane: call for its first event, and see what becomes of it."""
-        if lane.is_dropped() or not lane.waiting:
-            self._close_lane(lane)
-            return
-        event = lane.waiting[0]
-        request = _next_request(lane, event)
-        if request is None:
-            self._end_event(lane, event)
-            return
-        await self._limiter.wait()
-        if lane.is_dropped() or self._is_halted:
-            return
-        if lane.attempts == 0:
-            lane.first_attempt_at = monotonic()
-        lane.attempts += 1
-        try:
-            answer = await self._call(event, request)
-        except (TypeError, ValueError) as error:
-            self._refuse(
-                lane,
-                event,
-                "invalid-payload",
-                f"was not called: its request cannot be written as JSON: {error}",
-            )
-            return
-        if lane.is_dropped():
-            return
-        self._conclude(lane, event, answer)
-
-    async def _call(self, event: Pending, request: Request) -> Answer:
-        started = monotonic()
-        self._metrics.request_started()
-        self._calling += 1
-        status = 0
-        try:
-            answer = await self._sender.send(request)
-            status = answer.status
-        finally:
-            self._calling -= 1
-            if not self._calling:
-                self._quiet.set()
-            self._metrics.request_ended(event.action, status, monotonic() - started)
-        return answer
-
-    def _conclude(self, lane: Lane, event: Pending, answer: Answer) -> None:
-        verdict = Verdict.RETRY
-        if answer.status:
-            verdict = self._destination.classify(
-                answer.status, answer.headers.get("content-type", ""), answer.body
-            )
-        if verdict is Verdict.MISCONFIGURED:
-            self._hold(lane, answer)
-            return
-        if verdict is not Verdict.RETRY:
-            # An answer to the event, not to us. No answer, or an outage, says nothing.
-            self._release()
-        if verdict is Verdict.DELIVERED:
-            self._next_step(lane, event)
-        elif verdict is Verdict.REJECTED:
-            said = f"answered {answer.status}: {_excerpt(answer.body)}"
-            self._refuse(lane, event, "rejected", said, answer.status)
-        elif monotonic() - lane.first_attempt_at >= self._retry_max_seconds:
-            last = f"status {answer.status}" if answer.status else answer.text
-            said = (
-                f"did not accept it within {self._retry_max_seconds:g} s "
-                f"(STREAMS_RETRY_MAX_SECONDS); last: {last}"
-            )
-            self._refuse(lane, event, "retries-exhausted", said, answer.status)
-        else:
-            self._metrics.retried(event.action)
-            self._later(lane, retry.delay(lane.attempts, answer.headers))
-
-    def _refuse(self, lane: Lane, event: Pending, reason: str, said: str, status: int = 0) -> None:
-        """The current request is not to be made again."""
-        if event.merged:
-            # One of several merged events is at fault: find it by calling for each alone.
-            lane.waiting.popleft()
-            lane.waiting.extendleft(reversed([*event.merged, event]))
-            event.merged, event.merged_request = (), None
-            lane.next_request = lane.attempts = 0
-            self._ready.put_nowait(lane)
-            return
-        event.error = event.error or DeliveryError(
-            reason,
-            f"{self._destination.name} {said}",
-            status=status,
-            attempts=lane.attempts,
-        )
-        self._next_step(lane, event)
-
-    def _next_step(self, lane: Lane, event: Pending) -> None:
-        """On to the next request of an event; the other subscriptions' do not depend on it."""
-        lane.next_request += 1
-        lane.attempts = 0
-        if _next_request(lane, event) is None:
-            self._end_event(lane, event)
-        else:
-            self._ready.put_nowait(lane)
-
-    def _end_event(self, lane: Lane, event: Pending) -> None:
+    def _end_event(self, lane: Lane) -> None:
         """All requests of an event are made: it was delivered if none of them failed."""
+        event = lane.waiting[0]
         error = event.error
         if error is None:
             self._settlement.delivered(event)
@@ -293,85 +168,113 @@ class LaneDeliverer:
             )
         else:
             self._settlement.rejected(event, error, stage=STAGE)
-        self._next_event(lane)
+        lane.next_event()
 
-    def _next_event(self, lane: Lane) -> None:
-        lane.waiting.popleft()
-        lane.next_request = lane.attempts = 0
-        if lane.waiting:
-            # Behind the others, so that a busy person does not keep a caller to themselves.
-            self._ready.put_nowait(lane)
-        else:
-            self._close_lane(lane)
-
-    def _close_lane(self, lane: Lane) -> None:
-        if self._lanes.get(lane.key) is lane:
-            del self._lanes[lane.key]
-
-    def _later(self, lane: Lane, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._ready.put_nowait, lane)
-
-    # -- a destination that refuses us
-
-    def _hold(self, lane: Lane, answer: Answer) -> None:
-        """Make no calls but one now and then, until the destination takes us again."""
-        # The wait for a person to mend it is not time of retrying (STREAMS_RETRY_MAX_SECONDS).
-        lane.attempts = 0
-        if self._open.is_set():
-            self._open.clear()
-            why = f"status {answer.status}: {_excerpt(answer.body)}"
-            log.error("destination refuses us", destination=self._destination.name, answer=why)
-            self._on_misconfigured(why)
-            self._tasks.start(self._probe(lane))
-        else:
-            # Its call was on the way when another one was refused.
-            self._ready.put_nowait(lane)
-
-    async def _probe(self, lane: Lane) -> None:
-        while not self._open.is_set():
-            await asyncio.sleep(PROBE_SECONDS)
-            if lane.is_dropped() or not lane.waiting:
-                # Nothing left to try with: let the next event find out.
-                self._release()
-                return
-            event = lane.waiting[0]
-            request = _next_request(lane, event)
-            assert request is not None  # noqa: S101 - it was called before
-            lane.first_attempt_at = monotonic()
-            lane.attempts = 1
-            answer = await self._call(event, request)
-            if lane.is_dropped():
-                continue
-            verdict = self._destination.classify(
-                answer.status, answer.headers.get("content-type", ""), answer.body
-            )
-            if answer.status and verdict in (Verdict.DELIVERED, Verdict.REJECTED):
-                self._conclude(lane, event, answer)
-                return
-        if not lane.is_dropped():
-            # Another call was taken meanwhile and has ended the hold: back in line.
-            lane.attempts = 0
-            self._ready.put_nowait(lane)
-
-    def _release(self) -> None:
-        if not self._open.is_set() and not self._is_halted:
-            log.info("destination takes us again", destination=self._destination.name)
-            self._open.set()
-            self._on_misconfigured(None)
-
-
-def _next_request(lane: Lane, event: Pending) -> Request | None:
-    """The request that a lane's first event needs next; None when it needs no more."""
-    if event.merged_request is not None:
-        return event.merged_request if lane.next_request == 0 else None
-    while lane.next_request < len(event.requests):
-        request = event.requests[lane.next_request]
-        if request is not None:
-            return request
-        # It could not be built; the event's error says why.
+    def _next_request(self, lane: Lane) -> None:
+        """On to the next request of an event; the other subscriptions' do not depend on it."""
         lane.next_request += 1
-    return None
+        lane.attempts = 0
+        self._proceed(lane)
 
+    # -- calls
 
-def _excerpt(body: bytes) -> str:
-    return body[:EXCERPT_BYTES].decode("utf-8", "replace")
+    async def _make_calls(self) -> None:
+        while True:
+            call = await self._line.get()
+            try:
+                await self._make(call)
+            finally:
+                self._line.done()
+
+    async def _make(self, call: Call) -> None:
+        """One step of a call's lanes: make it, and see what becomes of their events."""
+        await self._limiter.wait()
+        if call.is_dropped():
+            self._valve.not_made(call)
+            return
+        if self._valve.is_shut and not call.is_probe:
+            # Shut while it waited for its turn.
+            self._line.put(call)
+            return
+        if not self._may_call():
+            self.halt()
+        if self._valve.is_halted:
+            return
+        for lane in call.lanes:
+            if lane.attempts == 0:
+                lane.first_attempt_at = self._valve.clock()
+            lane.attempts += 1
+        started = monotonic()
+        try:
+            answer = await self._caller.call(call.request, call.action)
+        except (TypeError, ValueError) as error:
+            self._valve.not_made(call)
+            said = f"was not called: its request cannot be written as JSON: {error}"
+            if not call.is_dropped():
+                self._refuse(call, "invalid-payload", said)
+            return
+        verdict = Verdict.RETRY
+        if answer.status:
+            content_type = answer.headers.get("content-type", "")
+            verdict = self._destination.classify(answer.status, content_type, answer.body)
+        self._valve.answered(call, answer, verdict, started)
+        if not call.is_dropped():
+            self._conclude(call, answer, verdict)
+
+    def _conclude(self, call: Call, answer: Answer, verdict: Verdict) -> None:
+        if verdict is Verdict.DELIVERED:
+            for lane in call.lanes:
+                self._next_request(lane)
+        elif verdict is Verdict.MISCONFIGURED or (call.is_probe and self._valve.is_refused):
+            # To be the probe again: another may be of an endpoint, or a key, that works.
+            for lane in call.lanes:
+                lane.attempts = 0
+            self._line.put(call, first=True)
+        elif verdict is Verdict.REJECTED:
+            said = f"answered {answer.status}: {excerpt(answer)}"
+            self._refuse(call, "rejected", said, answer.status)
+        else:
+            self._retry(call, answer)
+
+    def _refuse(self, call: Call, reason: str, said: str, status: int = 0) -> None:
+        """A request is not to be made again."""
+        if len(call.lanes) > 1:
+            for lane in call.lanes:
+                lane.attempts = 0
+            for half in self._bulk.halves(call):
+                self._line.put(half)
+            return
+        [lane] = call.lanes
+        event = lane.waiting[0]
+        if event.merged:
+            lane.take_apart()
+            self._proceed(lane)
+            return
+        event.error = event.error or DeliveryError(
+            reason,
+            f"{self._destination.name} {said}",
+            status=status,
+            attempts=lane.attempts,
+        )
+        self._next_request(lane)
+
+    def _retry(self, call: Call, answer: Answer) -> None:
+        lane = call.lanes[0]
+        if len(call.lanes) > 1 and answer.status != 429:
+            # Whom it fails for may be one of them only: they are not to wait for each other.
+            calls: Sequence[Call] = self._bulk.halves(call)
+        elif self._valve.clock() - lane.first_attempt_at < self._retry_max_seconds:
+            calls = (call,)
+        else:
+            last = f"status {answer.status}" if answer.status else answer.text
+            said = (
+                f"did not accept it within {self._retry_max_seconds:g} s "
+                f"(STREAMS_RETRY_MAX_SECONDS); last: {last}"
+            )
+            self._refuse(call, "retries-exhausted", said, answer.status)
+            return
+        loop = asyncio.get_running_loop()
+        for later in calls:
+            self._metrics.retried(later.action)
+            seconds = retry.delay(lane.attempts, answer.headers)
+            loop.call_later(seconds, self._line.put, later)

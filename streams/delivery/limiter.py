@@ -10,15 +10,17 @@ from streams.telemetry.metrics import Metrics
 
 
 class RateLimiter:
-    """At most so many requests a second, with bursts of up to a tenth of a second's worth."""
+    """At most so many requests a second, and a burst of so many at once after a pause."""
 
-    def __init__(self, requests_per_second: float | None, metrics: Metrics) -> None:
-        """``requests_per_second`` None: no limit."""
+    def __init__(
+        self, requests_per_second: float | None, metrics: Metrics, burst: int | None = None
+    ) -> None:
+        """``requests_per_second`` None: no limit. ``burst`` None: a tenth of a second's worth."""
         self._metrics = metrics
         self._limiter: AsyncLimiter | None = None
         if requests_per_second is not None:
-            burst = max(requests_per_second / 10, 1.0)
-            self._limiter = AsyncLimiter(burst, burst / requests_per_second)
+            most = max(requests_per_second / 10, 1.0) if burst is None else burst
+            self._limiter = AsyncLimiter(most, most / requests_per_second)
 
     async def wait(self) -> None:
         """Return when the next request may go."""

@@ -1,4 +1,4 @@
-"""When to try again: full-jitter exponential backoff, and what Retry-After asks for."""
+"""When to try again, and for how long: full-jitter exponential backoff, and Retry-After."""
 
 from __future__ import annotations
 
@@ -45,3 +45,30 @@ def retry_after(value: str | None, now: datetime | None = None) -> float:
     if seconds != seconds:  # noqa: PLR0124 - not a number
         return 0.0
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+class RetryClock:
+    """Measures what STREAMS_RETRY_MAX_SECONDS bounds: seconds in which calls could be made.
+
+    An outage, a refusal or a Retry-After for all says nothing about an event, so the clock
+    stands still meanwhile. Times are seconds of any clock that never goes back.
+    """
+
+    def __init__(self) -> None:
+        self._stood = 0.0
+        self._stopped: float | None = None
+
+    def stop(self, now: float) -> None:
+        """Calls cannot be made."""
+        if self._stopped is None:
+            self._stopped = now
+
+    def go(self, now: float) -> None:
+        """Calls can be made."""
+        if self._stopped is not None:
+            self._stood += now - self._stopped
+            self._stopped = None
+
+    def read(self, now: float) -> float:
+        """Seconds: only differences mean something."""
+        return (now if self._stopped is None else self._stopped) - self._stood

@@ -74,5 +74,14 @@ class Destination(Protocol):
     def merge(self, earlier: Request, later: Request) -> Request | None:
         """The one request that leaves a person as these two would, or None."""
 
+    def part(self, request: Request) -> Any:
+        """What stands for a request in :meth:`bulk`; None if it has to go on its own.
+
+        It says the same of the person as the request does.
+        """
+
+    def bulk(self, parts: Sequence[Any]) -> Request:
+        """One request for several people. It takes effect for all of them or for none."""
+
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         """What an HTTP answer means."""

@@ -128,6 +128,19 @@ class Metrics(Collector):
             "Time spent waiting for the rate limiter.",
             registry=registry,
         )
+        self._circuit = Gauge(
+            "streams_circuit_state",
+            "Whether a destination is called: 0 yes, 1 only probed after an outage, 2 only probed "
+            "because it refuses us.",
+            ["destination"],
+            registry=registry,
+        )
+        self._concurrency = Gauge(
+            "streams_concurrency_limit",
+            "Open calls that a destination is trusted to stand, by its answers.",
+            ["destination"],
+            registry=registry,
+        )
         self._in_flight = Gauge(
             "streams_requests_in_flight", "Open calls to destinations.", registry=registry
         )
@@ -215,6 +228,14 @@ class Metrics(Collector):
     def rate_limited(self, seconds: float) -> None:
         """A call waited for the rate limiter."""
         self._limited.inc(seconds)
+
+    def circuit(self, destination: str, state: int) -> None:
+        """The state of a destination's circuit (:class:`streams.delivery.circuit.State`)."""
+        self._circuit.labels(destination).set(state)
+
+    def concurrency_limit(self, destination: str, calls: int) -> None:
+        """How many calls to a destination may be open."""
+        self._concurrency.labels(destination).set(calls)
 
     # -- state
 

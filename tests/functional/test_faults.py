@@ -104,6 +104,118 @@ async def test_a_wrong_key_buries_nothing_and_mends_itself(small_world: World) -
     assert len(await world.bodies()) == 20
 
 
+async def test_a_dead_destination_is_probed_and_its_outage_is_no_event_s_fault(
+    small_world: World,
+) -> None:
+    world = small_world
+    await world.encharge.faults({"fault": {"status": 503}})
+    worker = world.worker(STREAMS_CIRCUIT_FAILURES="5", STREAMS_RETRY_MAX_SECONDS="1")
+    state = "streams_circuit_state{destination=encharge}"
+    async with workers(worker):
+        await world.feed(*(event("track", n, anonymousId=f"a{n}") for n in range(30)))
+
+        async def opened() -> bool:
+            return (await consumed(worker))[state] == 1
+
+        await until(opened, "the circuit is open")
+        # What was under way has come back by then.
+        await asyncio.sleep(0.5)
+        asked = (await world.encharge.stats())["requests"]
+        await asyncio.sleep(3)
+        assert (await world.encharge.stats())["requests"] - asked <= 4, "it is not hammered"
+        assert await worker.is_ready(), "nobody has to do anything"
+        await world.encharge.faults()
+        await world.settled(30, worker)
+        metrics = await consumed(worker)
+    assert (metrics["streams_events_delivered_total"], metrics[state]) == (30, 0)
+    assert_accounts_balance(metrics)
+
+
+async def test_too_many_requests_slows_down_and_loses_nothing(small_world: World) -> None:
+    world = small_world
+    await world.encharge.faults({"fault": {"status": 429, "retry_after": 1}, "times": 5})
+    worker = world.worker()
+    async with workers(worker):
+        await world.feed(*(event("track", n, anonymousId=f"a{n}") for n in range(30)))
+        await world.settled(30, worker)
+        metrics = await consumed(worker)
+    assert metrics["streams_events_delivered_total"] == 30
+    assert metrics["streams_concurrency_limit{destination=encharge}"] < 64
+
+
+def identify(number: int, **traits: object) -> dict:
+    who = {"anonymousId": f"a-{number}", "userId": f"u-{number}"}
+    return event("identify", f"{number}-{len(traits)}", **who, traits=traits)
+
+
+async def test_identifies_go_in_arrays_of_which_only_the_one_at_fault_dies(
+    small_world: World,
+) -> None:
+    world, people = small_world, range(40)
+    await world.encharge.faults(
+        *(
+            {"match": {"userId": "u-13", "type": kind}, "fault": {"status": 422}}
+            for kind in ("people", "identify")
+        )
+    )
+    worker = world.worker(STREAMS_PEOPLE_BULK="true", STREAMS_BATCH_MAX_SECONDS="1")
+    async with workers(worker):
+        await world.feed(
+            *(event("page", f"before-{n}", anonymousId=f"a-{n}") for n in people),
+            *(identify(n, n=n) for n in people),
+            *(event("track", f"after-{n}", anonymousId=f"a-{n}") for n in people),
+        )
+        await world.settled(120, worker)
+        metrics = await consumed(worker)
+    assert metrics["streams_events_delivered_total"] == 119
+    assert_accounts_balance(metrics)
+    [(_, headers)] = await world.dead_letters(1)
+    assert (headers["dlq.reason"], headers["dlq.status"]) == ("rejected", "422")
+    requests = [r for r in await world.encharge.requests() if r["applied"]]
+    seen: dict[str, list[str]] = {f"u-{n}": [] for n in people}
+    for request in requests:
+        bodies = request["body"] if request["type"] == "people" else [request["body"]]
+        for body in bodies:
+            who = body.get("userId") or body["segmentAnonymousId"].replace("a-", "u-")
+            seen[who].append(request["type"].replace("people", "identify"))
+    assert seen.pop("u-13") == ["page", "track"]
+    assert set(map(tuple, seen.values())) == {("page", "identify", "track")}
+    assert sum(request["type"] == "people" for request in requests) > 0
+    assert len(requests) < 119
+
+
+async def test_arrays_under_every_fault_leave_the_people_that_they_should(
+    small_world: World,
+) -> None:
+    world, people = small_world, range(60)
+    await world.encharge.faults(
+        {"fault": {"status": 500}, "probability": 0.08, "seed": 1},
+        {"fault": {"status": 429}, "probability": 0.04, "seed": 2},
+        {"fault": {"reset": True, "after_apply": True}, "probability": 0.02, "seed": 3},
+        {"fault": {"hang": 5}, "probability": 0.01, "seed": 4},
+    )
+    worker = world.worker(
+        STREAMS_PEOPLE_BULK="true",
+        STREAMS_PEOPLE_BULK_SIZE="7",
+        STREAMS_COALESCE="true",
+        STREAMS_REQUEST_TIMEOUT_SECONDS="1",
+    )
+    async with workers(worker):
+        for part in (
+            [identify(n, step=1) for n in people],
+            [event("track", f"t-{n}", anonymousId=f"a-{n}") for n in people],
+            [identify(n, step=2, n=n) for n in people],
+            [identify(n, step=3, n=n, plan="pro") for n in people],
+        ):
+            await world.feed(*part)
+        await world.settled(240, worker, within=120)
+        metrics = await consumed(worker)
+    assert metrics["streams_events_dead_lettered_total"] == 0
+    assert_accounts_balance(metrics)
+    found = {p["userId"]: (p["fields"], p["anonymousIds"]) for p in await world.encharge.people()}
+    assert found == {f"u-{n}": ({"step": 3, "n": n, "plan": "pro"}, [f"a-{n}"]) for n in people}
+
+
 async def test_what_waits_is_bounded(small_world: World) -> None:
     world = small_world
     await world.encharge.faults({"fault": {"status": 503}})
@@ -127,15 +239,15 @@ async def test_adjacent_identifies_are_one_call(small_world: World) -> None:
     world = small_world
     worker = world.worker(STREAMS_COALESCE="true", STREAMS_BATCH_MAX_SECONDS="1.5")
 
-    def identify(number: int, **traits: str) -> dict:
+    def said(number: int, **traits: str) -> dict:
         return event("identify", number, anonymousId="a", userId="u", traits=traits)
 
     async with workers(worker):
         await world.feed(
-            identify(1, plan="free", email="u@example.com"),
-            identify(2, plan="pro"),
+            said(1, plan="free", email="u@example.com"),
+            said(2, plan="pro"),
             event("track", 3, anonymousId="a"),
-            identify(4, city="Sofia"),
+            said(4, city="Sofia"),
         )
         await world.settled(4, worker)
         metrics = await consumed(worker)

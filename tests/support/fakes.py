@@ -230,6 +230,13 @@ class FakeDestination:
     def merge(self, earlier: Request, later: Request) -> Request | None:
         return None
 
+    def part(self, request: Request) -> Any:
+        """Requests whose name begins with "i" go together."""
+        return request.body if request.body.startswith("i") else None
+
+    def bulk(self, parts: Sequence[Any]) -> Request:
+        return Request("POST", "http://destination/bulk", {}, "+".join(parts))
+
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         return {
             200: Verdict.DELIVERED,

@@ -18,24 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 
-# What the program promises to read (the settings in the documentation), no more: a name that
-# is not here is a typing error, or a setting that nobody knows of.
-SETTINGS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-    KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM KAFKA_SASL_USERNAME
-    KAFKA_SASL_PASSWORD KAFKA_SSL_CA KAFKA_SSL_CERT KAFKA_SSL_KEY SCHEMA_REGISTRY_URL
-    STREAMS_CONFIG STREAMS_SOURCE_TOPIC STREAMS_APP_ID STREAMS_DLQ_TOPIC STREAMS_PARTITIONS
-    STREAMS_DATA_DIR STREAMS_TABLE_STORE STREAMS_WEB_HOST STREAMS_WEB_PORT
-    STREAMS_BATCH_MAX_EVENTS STREAMS_BATCH_MAX_SECONDS STREAMS_COALESCE STREAMS_PEOPLE_BULK
-    STREAMS_DRY_RUN STREAMS_PUBLISH_ACTIONS STREAMS_DEDUP_SECONDS STREAMS_MAX_CONCURRENCY
-    STREAMS_MAX_REQUESTS_PER_SECOND STREAMS_RETRY_MAX_SECONDS
-    ENCHARGE_API_KEY ENCHARGE_WRITE_KEY ENCHARGE_API_URL ENCHARGE_INGEST_URL
-    STREAMS_WRITE_KEYS STREAMS_GATEWAY_PORT STREAMS_LOG_LEVEL STREAMS_LOG_FORMAT
-    """,
-    )
-)
+# A name that is not here is a typing error, or a setting that nobody knows of.
+SETTINGS = {name.upper() for name in Settings.model_fields}
 
 Service = dict[str, Any]
 

@@ -9,6 +9,7 @@ from streams.destinations.base import Request, Subscription, Verdict
 from streams.destinations.encharge.api import Api
 from streams.destinations.encharge.deletion import deletion
 from streams.destinations.encharge.merge import merge
+from streams.destinations.encharge.people import people, person
 from streams.destinations.encharge.presets import PRESETS
 from streams.destinations.encharge.status import classify
 from streams.destinations.encharge.subscriptions import compile_subscriptions
@@ -91,6 +92,14 @@ class Encharge:
     def merge(self, earlier: Request, later: Request) -> Request | None:
         """The one request that leaves a person as these two would, or None."""
         return merge(earlier, later)
+
+    def part(self, request: Request) -> Any:
+        """The person that an identify leaves behind, as the people API has it, or None."""
+        return person(request)
+
+    def bulk(self, parts: Sequence[Any]) -> Request:
+        """One call of the people API for several people."""
+        return people(self._api, parts)
 
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         """What an HTTP answer means."""

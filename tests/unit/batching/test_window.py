@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
@@ -10,14 +11,21 @@ from tests.support.fakes import eventually, name_of, pending
 
 
 class World:
-    def __init__(self, max_events: int = 3, max_seconds: float = 3600) -> None:
+    def __init__(
+        self, max_events: int = 3, max_seconds: float = 3600, max_bytes: int = 1_000_000
+    ) -> None:
         self.flushed: list[tuple[int, list[str]]] = []
-        self.windows = Windows(max_events=max_events, max_seconds=max_seconds, flush=self._flush)
+        self.windows = Windows(
+            max_events=max_events,
+            max_bytes=max_bytes,
+            max_seconds=max_seconds,
+            flush=self._flush,
+        )
 
     def _flush(self, partition: int, events: list[Pending]) -> None:
         self.flushed.append((partition, [name_of(event) for event in events]))
 
-    def add(self, partition: int, names: str) -> None:
+    def add(self, partition: int, names: Iterable[str]) -> None:
         self.windows.add(partition, [pending(name) for name in names])
 
 
@@ -29,6 +37,35 @@ async def test_a_full_window_is_flushed_at_once_and_the_rest_waits() -> None:
     assert world.flushed == [(0, ["a", "b", "c"]), (0, ["d", "e", "f"])]
     world.windows.flush_all()
     assert world.flushed[2:] == [(0, ["g", "h"])]
+
+
+async def test_bytes_flush_what_count_does_not_with_the_event_that_reaches_the_bound() -> None:
+    world = World(max_events=100, max_bytes=5)
+    # The bytes of an event here are those of its name.
+    world.add(0, ["aa", "bb"])
+    assert world.flushed == []
+    world.add(0, ["c", "dddddddd", "e", "f", "g", "h", "i", "j"])
+    assert world.flushed == [(0, ["aa", "bb", "c"]), (0, ["dddddddd"]), (0, list("efghi"))]
+    world.windows.flush_all()
+    assert world.flushed[3:] == [(0, ["j"])]
+
+
+async def test_the_bytes_of_a_partition_s_window_are_its_own_and_are_counted_anew() -> None:
+    world = World(max_events=100, max_bytes=4)
+    world.add(0, ["aaa"])
+    world.add(1, ["xxx"])
+    assert world.flushed == []
+    world.windows.flush(0)
+    world.add(0, ["bbb"])
+    assert world.flushed == [(0, ["aaa"])]
+    world.add(0, ["c"])
+    assert world.flushed[1:] == [(0, ["bbb", "c"])]
+
+
+async def test_whichever_bound_comes_first_counts() -> None:
+    world = World(max_events=2, max_bytes=5)
+    world.add(0, ["a", "b", "cccc", "d", "eeeee", "f"])
+    assert world.flushed == [(0, ["a", "b"]), (0, ["cccc", "d"]), (0, ["eeeee"])]
 
 
 async def test_each_partition_has_its_own() -> None:
@@ -69,7 +106,7 @@ async def test_no_timer_is_left_behind() -> None:
     world.windows.flush_all()
     world.add(1, "b")
     world.windows.clear()
-    assert not world.windows._timers
+    assert not world.windows._open
     await asyncio.sleep(0.02)
     assert world.flushed == [(0, ["a"])]
 

@@ -26,7 +26,7 @@ def reasons() -> Iterator[str]:
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             first = node.args[:1] if name in ERRORS else []
             if isinstance(node.func, ast.Attribute) and node.func.attr == "_refuse":
-                first = node.args[2:3]
+                first = node.args[1:2]
             if path.name == "errors.py" and isinstance(node.func, ast.Attribute):
                 first = node.args[:1]
             if name == "DeadLetter":

@@ -3,100 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from streams.delivery import deliver, retry
-from streams.delivery.deliver import DryRun, LaneDeliverer
-from streams.delivery.limiter import RateLimiter
+from streams.delivery import retry
+from streams.delivery.dry_run import DryRun
 from streams.delivery.sender import Answer
 from streams.errors import EventError
-from streams.telemetry.metrics import Metrics
-from tests.support.fakes import (
-    Failures,
-    FakeDestination,
-    FakeSender,
-    FakeSettlement,
-    answer,
-    eventually,
-    pending,
-    request,
-    samples,
-    turns,
-)
-
-
-class Gate:
-    """An answer that comes when it is told to."""
-
-    def __init__(self, status: int = 200) -> None:
-        self.open = asyncio.Event()
-        self.reached = False
-        self.status = status
-
-    async def __call__(self) -> Answer:
-        self.reached = True
-        await self.open.wait()
-        return answer(self.status)
-
-
-class World:
-    def __init__(self, *, concurrency: int = 8, retry_max_seconds: float = 3600) -> None:
-        self.sender = FakeSender()
-        self.settlement = FakeSettlement()
-        self.failures = Failures()
-        self.metrics = Metrics()
-        self.told: list[str | None] = []
-        self.deliverer = LaneDeliverer(
-            destination=FakeDestination(),
-            sender=self.sender,
-            settlement=self.settlement,  # type: ignore[arg-type]
-            limiter=RateLimiter(None, self.metrics),
-            metrics=self.metrics,
-            tasks=self.failures.tasks(),
-            concurrency=concurrency,
-            retry_max_seconds=retry_max_seconds,
-            on_misconfigured=self.told.append,
-        )
-
-    def take(self, *events: Any) -> None:
-        self.deliverer.take(events)
-
-    async def settled(self, count: int) -> list[tuple[str, str]]:
-        await eventually(lambda: len(self.settlement.outcomes) >= count or self.failures)
-        assert self.failures == []
-        return self.settlement.outcomes
-
-    def idle(self) -> bool:
-        return not self.deliverer._lanes
-
-
-MakeWorld = Callable[..., World]
-
-
-@pytest.fixture
-async def make_world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeWorld]:
-    monkeypatch.setattr(retry, "delay", lambda *_: 0.001)
-    monkeypatch.setattr(deliver, "PROBE_SECONDS", 0.005)
-    made: list[World] = []
-
-    def make(**options: Any) -> World:
-        made.append(World(**options))
-        return made[-1]
-
-    yield make
-    for world in made:
-        await world.deliverer.close()
-        assert world.sender.closed
-        assert world.failures == []
-
-
-@pytest.fixture
-async def world(make_world: MakeWorld) -> World:
-    return make_world()
-
+from tests.support.fakes import FakeSettlement, answer, eventually, pending, request, samples, turns
+from tests.unit.delivery.conftest import Gate, MakeWorld, World
 
 # -- order and concurrency
 

@@ -46,3 +46,8 @@ async def test_the_rate_is_kept_with_a_small_burst_and_the_wait_is_counted() -> 
 
 async def test_a_rate_below_one_lets_the_first_request_go() -> None:
     assert await passed(RateLimiter(0.5, Metrics()), 0.02) == 1
+
+
+async def test_a_burst_is_as_large_as_asked_for() -> None:
+    limiter = RateLimiter(2, Metrics(), burst=7)
+    assert await passed(limiter, 0.02) == 7

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.delivery import retry
-from streams.delivery.retry import MAX_RETRY_AFTER_SECONDS, delay, retry_after
+from streams.delivery.retry import MAX_RETRY_AFTER_SECONDS, RetryClock, delay, retry_after
 
 NOW = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 
@@ -60,3 +60,15 @@ def test_the_wait_is_never_shorter_than_asked_for(monkeypatch: pytest.MonkeyPatc
     assert delay(1, {"retry-after": "10"}) == 10
     assert delay(1, {"retry-after": "1"}) == 3
     assert delay(1, {"retry-after": "Mon, 02 Nov 2026 08:00:30 GMT"}, NOW) == 30
+
+
+def test_the_clock_of_retrying_stands_still_while_calls_cannot_be_made() -> None:
+    clock = RetryClock()
+    start = clock.read(100)
+    clock.go(101)
+    clock.stop(103)
+    clock.stop(110)
+    assert clock.read(120) - start == 3
+    clock.go(150)
+    assert clock.read(150) - start == 3
+    assert clock.read(152) - start == 5
