@@ -283,6 +283,29 @@ async def test_the_time_of_a_refusal_is_not_time_of_retrying(make_world: MakeWor
     assert sorted(outcomes) == [("1", "delivered"), ("2", "delivered")]
 
 
+async def test_a_refusal_is_no_attempt_of_the_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+
+    def delay(attempt: int, headers: Any) -> float:
+        attempts.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(retry, "delay", delay)
+    gates = {name: Gate(401) for name in ("1", "2")}
+    for name, gate in gates.items():
+        world.sender.script[name] = [gate, answer(200) if name == "1" else answer(500)]
+        world.take(pending(name, name))
+    # The second is refused last, and so is the probe.
+    await eventually(lambda: all(gate.reached for gate in gates.values()))
+    for name in ("2", "1"):
+        gates[name].open.set()
+        await turns()
+    await world.settled(2)
+    assert attempts == [1]
+
+
 # -- a rebalance
 
 
