@@ -59,7 +59,7 @@ async def run(
     ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
     ``BreakerError`` when too many events become dead letters.
     """
-    destination = registry.build(settings, config.load(settings.streams_config, registry.check))
+    destination = registry.build(settings, config.load(settings.streams_config, registry.CHECKS))
     _make_data_directory(settings)
     sources = await topics.ensure(
         settings, topics.owned_topics(settings, changelogs(settings), published(settings))

@@ -30,6 +30,7 @@ from streams.dead_letters.selection import Collected, Selection, Sum, moment, su
 from streams.engine.producer import BatchProducer
 from streams.engine.reader import TopicReader
 from streams.errors import BrokerError, StreamsError
+from streams.moments import iso
 from streams.settings import Settings
 from streams.telemetry import log
 
@@ -463,7 +464,6 @@ def _value_lines(value: bytes) -> list[str]:
 
 def _iso(milliseconds: int) -> str:
     try:
-        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return iso(datetime.fromtimestamp(milliseconds / 1000, UTC))
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

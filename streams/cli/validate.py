@@ -72,7 +72,7 @@ def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
         faults.append(settings_module.NEEDS_KEY)
     path = settings_module.given("STREAMS_CONFIG")
     with faults:
-        config = config_module.load(Path(path) if path else None, registry.check)
+        config = config_module.load(Path(path) if path else None, registry.CHECKS)
     if faults:
         # What is missing may have been set under another name.
         _warn([_warning(name) for name in settings_module.unknown()])

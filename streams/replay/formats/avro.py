@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, BinaryIO, Final
 from uuid import UUID
 
 import fastavro
 import orjson
+
+from streams.moments import iso
 
 _OBJECTS: Final = ("context", "properties", "traits", "integrations")
 
@@ -21,7 +23,6 @@ class Avro:
     advance are often strings of JSON in a schema: those are read as what they are.
     """
 
-    NAME = "avro"
     MAGIC = b"Obj\x01"
 
     def lines(self, stream: BinaryIO) -> Iterator[bytes | None]:
@@ -53,15 +54,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _moment(value: datetime) -> str:
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    text = aware.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
 # A datetime is a date too.
 _CONVERTED: Final[dict[type, Callable[[Any], Any]]] = {
-    datetime: _moment,
+    datetime: iso,
     date: str,
     UUID: str,
     Decimal: float,

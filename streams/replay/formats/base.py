@@ -25,8 +25,6 @@ class Inner:
 class Envelope(Protocol):
     """A way of wrapping events into lines."""
 
-    NAME: str
-
     def unwrap(self, line: bytes) -> Iterable[Inner] | None:
         """What is inside of a line, which may be nothing; None if it is not of this format."""
 
@@ -34,7 +32,6 @@ class Envelope(Protocol):
 class Container(Protocol):
     """A way of putting lines into a file, after decompression."""
 
-    NAME: str
     MAGIC: bytes
     """What such a file begins with."""
 

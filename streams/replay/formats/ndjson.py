@@ -15,7 +15,6 @@ MAX_LINE: Final = 16 << 20
 class Ndjson:
     """Lines of text. Blank ones are empty; the line ends stay."""
 
-    NAME = "ndjson"
     MAGIC = b""
 
     def lines(self, stream: BinaryIO) -> Iterator[bytes | None]:
