@@ -24,7 +24,7 @@ from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
 from bench.command import execute
 from bench.events import generate
-from bench.processes import ContestError, process, tail
+from bench.processes import ContestError, peak_bytes, process, tail
 from bench.result import Result, parse
 from tests.support.kafka import create_topic
 
@@ -82,21 +82,11 @@ async def _last_line(
         reading = asyncio.ensure_future(child.stdout.readline())
         peak = 0
         while not reading.done():
-            peak = max(peak, _peak(child.pid))
+            peak = max(peak, peak_bytes(child.pid))
             await asyncio.wait({reading}, timeout=LOOK_SECONDS)
         if not reading.result():
             raise ContestError(f"{' '.join(arguments)} reported nothing:\n{tail(log)}")
         return reading.result(), peak
-
-
-def _peak(pid: int) -> int:
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 async def run(options: argparse.Namespace, console: Console) -> int:

@@ -206,7 +206,8 @@ class Client:
         """Send events that have a ``type``, in order. Gives success and count.
 
         ``context`` is of all of them. ``rejected`` says which are not valid, if any, by their
-        place in ``events``, with ``code`` and ``message``.
+        place in ``events``, with ``code`` and ``message``. Long ones are sent in parts: the error
+        of one says how many were stored before it.
         """
         count, first = 0, 0
         rejected: list[dict[str, Any]] = []
@@ -215,11 +216,10 @@ class Client:
             try:
                 answer = self._post("batch", body)
             except GatewayError as error:
-                if not count:
+                if not first:
                     raise
-                raise GatewayError(
-                    error.status, error.code, f"{error.message} The first {first} were stored."
-                ) from error
+                told = f"{error.message} Before that, {count} of {first} events were stored."
+                raise GatewayError(error.status, error.code, told) from error
             count += answer.get("count", len(part))
             for fault in answer.get("rejected", ()):
                 rejected.append({**fault, "index": first + fault["index"]})

@@ -26,6 +26,7 @@ from streams.dead_letters.archive import (
     redrive_all,
 )
 from streams.dead_letters.letter import Letter, LetterId
+from streams.dead_letters.reasons import STAGES
 from streams.dead_letters.selection import Collected, Selection, Sum, moment, summary
 from streams.engine.producer import BatchProducer
 from streams.engine.reader import TopicReader
@@ -53,7 +54,7 @@ ACTION = typer.Option(
     None, metavar="ACTION", help="Only this action (identify, track, ...); may be repeated."
 )
 STAGE = typer.Option(
-    None, metavar="STAGE", help="Only this stage: ingest, resolve or deliver; may be repeated."
+    None, metavar="STAGE", help=f"Only this stage: {', '.join(STAGES)}; may be repeated."
 )
 PERSON = typer.Option(None, metavar="ID", help="Only this userId or anonymousId; may be repeated.")
 SINCE = typer.Option(
@@ -221,9 +222,8 @@ def _selection(
     for name, values in (("--person", person), ("--reason", reason), ("--action", action)):
         if not all(map(is_text, values or ())):
             raise typer.BadParameter("is not UTF-8", param_hint=name)
-    unknown = set(stage or ()) - {"ingest", "resolve", "deliver"}
-    if unknown:
-        raise typer.BadParameter("is ingest, resolve or deliver", param_hint="--stage")
+    if set(stage or ()) - set(STAGES):
+        raise typer.BadParameter(f"is one of {', '.join(STAGES)}", param_hint="--stage")
     return Selection(
         reasons=frozenset(reason or ()),
         actions=frozenset(action or ()),

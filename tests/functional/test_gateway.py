@@ -166,7 +166,7 @@ async def test_a_stop_answers_what_was_taken_in(kafka: Broker, unique: str, tmp_
     assert len(acknowledged) > 50
     records = await stored(kafka.bootstrap, unique, len(acknowledged))
     found = {orjson.loads(record.value)["messageId"] for record in records}
-    assert set(acknowledged) <= found
+    assert found == set(acknowledged)
 
 
 async def _stalls(process_id: int) -> None:
