@@ -9,12 +9,15 @@ from streams import moments
 from streams.source.head import Head
 from streams.source.normalise import happened_at
 
+_read: Final = datetime.fromisoformat
 _FAR_FROM_PRODUCED: Final = 0.0
 
 
 def micros(text: str) -> int:
     """A moment in ISO 8601; without an offset it is UTC. Raises ``ValueError``."""
-    return round(moments.parse(text).timestamp() * 1e6)
+    # For every event: as moments.parse has it, in one step less.
+    moment = _read(text)
+    return round((moment if moment.tzinfo else moments.aware(moment)).timestamp() * 1e6)
 
 
 def iso(at: int) -> str:

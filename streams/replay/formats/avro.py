@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, BinaryIO, Final
+from io import BufferedIOBase
+from typing import Any, Final
 from uuid import UUID
 
 import fastavro
@@ -25,7 +26,7 @@ class Avro:
 
     MAGIC = b"Obj\x01"
 
-    def lines(self, stream: BinaryIO) -> Iterator[bytes | None]:
+    def lines(self, stream: BufferedIOBase) -> Iterator[bytes | None]:
         """See ``Container``."""
         for record in fastavro.reader(stream):
             if isinstance(record, dict):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from io import BufferedIOBase
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Container(Protocol):
     MAGIC: bytes
     """What such a file begins with."""
 
-    def lines(self, stream: BinaryIO) -> Iterator[bytes | None]:
+    def lines(self, stream: BufferedIOBase) -> Iterator[bytes | None]:
         """The lines, or what corresponds to them; None for one that is too long to be read.
 
         Raises whatever it raises when the file is broken.
