@@ -161,10 +161,13 @@ async def test_a_stop_answers_what_was_taken_in(kafka: Broker, unique: str, tmp_
                     number += 1
 
         sending = [asyncio.ensure_future(keep_sending(f"u{n}")) for n in range(10)]
-        await asyncio.sleep(1.5)
+
+        async def busy() -> bool:
+            return len(acknowledged) > 50
+
+        await until(busy, "the gateway is busy")
         assert await made.end() == 0
         await asyncio.gather(*sending)
-    assert len(acknowledged) > 50
     records = await stored(kafka.bootstrap, unique, len(acknowledged))
     found = {orjson.loads(record.value)["messageId"] for record in records}
     assert found == set(acknowledged)
