@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import logging
 import os
 import platform
 import re
@@ -22,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +29,22 @@ from typing import Final
 
 import orjson
 import uvloop
+from rich.console import Console
 
 from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
+from bench.command import execute
 from bench.events import generate
-from bench.processes import START_SECONDS, ContestError, _cpu_seconds, process, tail
-from tests.support.kafka import KafkaFailedError, KafkaUnavailableError, create_topic
+from bench.processes import (
+    START_SECONDS,
+    ContestError,
+    _cpu_seconds,
+    forget_peak,
+    peak_bytes,
+    process,
+    tail,
+)
+from tests.support.kafka import create_topic
 
 KEY: Final = "bench-key"
 TOPIC: Final = "bench-gateway"
@@ -139,18 +148,14 @@ class Gateway:
             line.close()
         return run
 
-    def memory(self) -> int:
-        """Resident bytes of the gateway."""
-        pages = int(Path(f"/proc/{self._pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
     @asynccontextmanager
     async def _measured(self, run: Run) -> AsyncIterator[None]:
+        forget_peak(self._pid)
         cpu, started = _cpu_seconds(self._pid), time.perf_counter()
         yield
         run.seconds = time.perf_counter() - started
         run.cpu = _cpu_seconds(self._pid) - cpu
-        run.peak_bytes = max(run.peak_bytes, self.memory())
+        run.peak_bytes = peak_bytes(self._pid)
 
     async def _connect(self) -> _Line:
         _, line = await asyncio.get_running_loop().create_connection(_Line, self._host, self._port)
@@ -236,30 +241,32 @@ async def _gateway(broker: Broker, directory: Path) -> AsyncIterator[Gateway]:
         raise ContestError(f"the gateway did not start:\n{tail(log)}")
 
 
-async def _run(options: argparse.Namespace) -> None:
+async def run(options: argparse.Namespace, console: Console) -> int:
+    """Measure and print. Gives the exit status."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as directory:
         async with brokers.running(options.broker) as broker:
             await create_topic(broker.bootstrap, TOPIC, PARTITIONS)
-            print(
+            console.print(
                 f"{os.cpu_count()} cores ({platform.machine()}), "
                 f"Python {platform.python_version()}, {broker.name}"
             )
             for kind in options.only:
                 async with _gateway(broker, Path(directory)) as gateway:
-                    await _measure(gateway, kind, options.seconds)
+                    await _measure(gateway, kind, options.seconds, console)
+    return 0
 
 
-async def _measure(gateway: Gateway, kind: str, seconds: float) -> None:
+async def _measure(gateway: Gateway, kind: str, seconds: float, console: Console) -> None:
     requests, each = _requests(kind), 1 if kind == "single" else BATCH
     size = sum(map(len, requests)) // len(requests)
-    print(f"\n{kind}: {each} events a request of {size} bytes")
+    console.print(f"\n{kind}: {each} events a request of {size} bytes")
     await gateway.full(requests, WIDTH[kind], 1.0)  # warm
     full = await gateway.full(requests, WIDTH[kind], seconds)
     answered = full.statuses[200] * each
     if set(full.statuses) != {200}:
         raise ContestError(f"not everything was stored: {full.statuses}")
     rate = full.statuses[200] / full.seconds
-    print(
+    console.print(
         f"  full   {answered / full.seconds:9,.0f} events/s, "
         f"{answered / full.cpu:9,.0f} events per second of CPU "
         f"({full.cpu / answered * 1e6:.0f} us each), p99 {full.percentile(99):.1f} ms"
@@ -268,7 +275,7 @@ async def _measure(gateway: Gateway, kind: str, seconds: float) -> None:
         run = await gateway.paced(requests, rate * factor, seconds)
         stored, shed = run.statuses[200], run.statuses[429]
         others = {s: n for s, n in run.statuses.items() if s not in (200, 429)}
-        print(
+        console.print(
             f"  {name:6} {run.due / seconds:9,.0f} requests/s due; "
             f"{stored / run.seconds * each:,.0f} events/s stored, "
             f"{shed / run.seconds:,.0f} requests/s answered 429"
@@ -279,29 +286,30 @@ async def _measure(gateway: Gateway, kind: str, seconds: float) -> None:
         await asyncio.sleep(0.5)
 
 
-def main() -> int:
-    """Run the command. Gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+def _kinds(text: str) -> list[str]:
+    if unknown := set(text.split(",")) - set(WIDTH):
+        raise argparse.ArgumentTypeError(f"{min(unknown)!r} is none of {', '.join(WIDTH)}")
+    return text.split(",")
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.gateway",
+        description="Measure streams gateway: rate, latency, memory, and what too much does.",
+        epilog="Example: python -m bench.gateway --only batch --broker embedded",
+    )
     parser.add_argument("--broker", choices=("kafka", "embedded"), default="kafka")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load; default: 8")
     parser.add_argument(
-        "--only",
-        type=lambda text: text.split(","),
-        default=list(WIDTH),
-        help="single, batch, or both (default)",
+        "--only", type=_kinds, default=list(WIDTH), help="single, batch, or both (default)"
     )
-    options = parser.parse_args()
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(options))
-    except (ContestError, KafkaFailedError, KafkaUnavailableError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 1
-    return 0
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the command. Gives the exit status."""
+    uvloop.install()
+    return execute(run, _options(sys.argv[1:]))
 
 
 if __name__ == "__main__":

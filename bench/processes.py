@@ -84,6 +84,23 @@ async def run_module(
         return parse(line)
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process had resident, since it began or :func:`forget_peak`.
+
+    0 once it is gone.
+    """
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def forget_peak(pid: int) -> None:
+    """From here on :func:`peak_bytes` is of what comes (``proc(5)``, ``clear_refs``)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 # -- the stand-in for Encharge
 
 

@@ -24,7 +24,7 @@ from bench import broker as brokers
 from bench.broker import PARTITIONS, Broker
 from bench.command import execute
 from bench.events import generate
-from bench.processes import ContestError, process, tail
+from bench.processes import ContestError, _cpu_seconds, peak_bytes, process, tail
 from bench.result import Result, parse
 from tests.support.kafka import create_topic
 
@@ -53,50 +53,42 @@ async def bare(broker: Broker, topic: str, logs: Path, directory: Path) -> Resul
     """The turn of the bare producer."""
     files = [str(logs / f"{number:02}.ndjson") for number in range(FILES)]
     arguments = ["-m", "bench.replay_bare", broker.bootstrap, topic, str(PARTITIONS), *files]
-    line, _ = await _last_line(arguments, directory / f"{topic}.log", {})
+    line, _, _ = await _last_line(arguments, directory / f"{topic}.log", {})
     return parse(line)
 
 
 async def replay(
     broker: Broker, topic: str, logs: Path, directory: Path, events: int
-) -> tuple[dict[str, Any], int]:
-    """The turn of ``streams replay``: its report, and the most memory that it had."""
+) -> tuple[dict[str, Any], int, float]:
+    """The turn of ``streams replay``: its report, the most memory that it had, CPU seconds."""
     variables = {
         "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
         "STREAMS_SOURCE_TOPIC": topic,
         "STREAMS_DATA_DIR": str(directory / topic),
     }
     arguments = ["-m", "streams", "replay", "--json", "--temp-dir", str(directory), str(logs)]
-    line, peak = await _last_line(arguments, directory / f"{topic}.log", variables)
+    line, peak, cpu = await _last_line(arguments, directory / f"{topic}.log", variables)
     report: dict[str, Any] = orjson.loads(line)
     if report["produced"] != events:
         raise ContestError(f"of {events} events only {report['produced']} were produced")
-    return report, peak
+    return report, peak, cpu
 
 
 async def _last_line(
     arguments: list[str], log: Path, environment: dict[str, str]
-) -> tuple[bytes, int]:
+) -> tuple[bytes, int, float]:
     async with process(arguments, log, environment) as child, asyncio.timeout(RUN_SECONDS):
         assert child.stdout is not None
         reading = asyncio.ensure_future(child.stdout.readline())
-        peak = 0
+        peak, cpu = 0, 0.0
         while not reading.done():
-            peak = max(peak, _peak(child.pid))
+            peak = max(peak, peak_bytes(child.pid))
+            # Once it is gone nobody knows: nan is not more than anything.
+            cpu = max(cpu, _cpu_seconds(child.pid))
             await asyncio.wait({reading}, timeout=LOOK_SECONDS)
         if not reading.result():
             raise ContestError(f"{' '.join(arguments)} reported nothing:\n{tail(log)}")
-        return reading.result(), peak
-
-
-def _peak(pid: int) -> int:
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
+        return reading.result(), peak, cpu
 
 
 async def run(options: argparse.Namespace, console: Console) -> int:
@@ -126,12 +118,13 @@ async def run(options: argparse.Namespace, console: Console) -> int:
             )
             topic = f"replay-{number}"
             await create_topic(broker.bootstrap, topic, PARTITIONS)
-            report, peak = await replay(broker, topic, logs, directory, options.events)
+            report, peak, cpu = await replay(broker, topic, logs, directory, options.events)
             await brokers.forget(broker, topic)
             whole, last = report["seconds"], report["secondsProducing"]
             rate = options.events / whole
             console.print(
-                f"round {number} replay  {rate:10,.0f} events/s  of which reading "
+                f"round {number} replay  {rate:10,.0f} events/s"
+                f"  (CPU {cpu / options.events * 1e6:.1f} us/event)  of which reading "
                 f"{report['secondsReading']:.1f} s, producing {last:.1f} s "
                 f"({options.events / last:,.0f} events/s); at most {peak >> 20} MB"
             )

@@ -62,7 +62,7 @@ async def run(
     ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
     ``BreakerError`` when too many events become dead letters.
     """
-    destinations = registry.build(settings, config.load(settings.streams_config, registry.check))
+    destinations = registry.build(settings, config.load(settings.streams_config, registry.CHECKS))
     _make_data_directory(settings)
     names = [each.destination.name for each in destinations]
     sources = await topics.ensure(settings, owned_topics(settings, names))

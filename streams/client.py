@@ -26,6 +26,7 @@ import orjson
 
 from streams import __version__
 from streams.errors import StreamsError
+from streams.moments import iso
 
 MAX_BATCH_EVENTS: Final = 500
 MAX_BATCH_BYTES: Final = 475_000
@@ -205,7 +206,8 @@ class Client:
         """Send events that have a ``type``, in order. Gives success and count.
 
         ``context`` is of all of them. ``rejected`` says which are not valid, if any, by their
-        place in ``events``, with ``code`` and ``message``.
+        place in ``events``, with ``code`` and ``message``. Long ones are sent in parts: the error
+        of one says how many were stored before it.
         """
         count, first = 0, 0
         rejected: list[dict[str, Any]] = []
@@ -214,11 +216,10 @@ class Client:
             try:
                 answer = self._post("batch", body)
             except GatewayError as error:
-                if not count:
+                if not first:
                     raise
-                raise GatewayError(
-                    error.status, error.code, f"{error.message} The first {first} were stored."
-                ) from error
+                told = f"{error.message} Before that, {count} of {first} events were stored."
+                raise GatewayError(error.status, error.code, told) from error
             count += answer.get("count", len(part))
             for fault in answer.get("rejected", ()):
                 rejected.append({**fault, "index": first + fault["index"]})
@@ -259,7 +260,7 @@ class Client:
         raise AssertionError("max_tries is less than 1")
 
     def _post_once(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        content = _json({**body, "sentAt": _iso(datetime.now(UTC))})
+        content = _json({**body, "sentAt": iso(datetime.now(UTC))})
         try:
             answer = self._http.post(
                 f"/v1/{kind}", content=content, headers={"content-type": "application/json"}
@@ -322,12 +323,12 @@ def _event(  # noqa: PLR0917 - all of them at every call
     if not user_id and not anonymous_id:
         anonymous_id = str(uuid.uuid4())
     if isinstance(timestamp, datetime):
-        timestamp = _iso(timestamp)
+        timestamp = iso(timestamp)
     return {
         **_given(userId=user_id, anonymousId=anonymous_id, integrations=integrations),
         "messageId": message_id or _message_id(),
         # Now, not when a later try gets through.
-        "timestamp": timestamp or _iso(datetime.now(UTC)),
+        "timestamp": timestamp or iso(datetime.now(UTC)),
         "context": {
             "library": {"name": "encharge-streams", "version": __version__},
             **(context or {}),
@@ -374,13 +375,6 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 def _message_id() -> str:
     return f"streams-{uuid.uuid4()}"
-
-
-def _iso(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _json(value: Any) -> bytes:

@@ -31,11 +31,14 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,60}")
 
 Place = tuple[str | int, ...]
 
-Check = Callable[[str, Mapping[str, Any], str], None]
-"""``check(type, subscription, path)`` looks at a subscription in Segment's form.
+Check = Callable[[Mapping[str, Any], str], None]
+"""``check(subscription, path)`` looks at a subscription in Segment's form.
 
 It raises ``SettingsError`` with everything that is wrong, each beginning with ``path``.
 """
+
+Checks = Mapping[str, Check]
+"""The types of destination that there are, and how a subscription of each is checked."""
 
 _NAMES: Final[Mapping[type[Any], str]] = {dict: "an object", list: "a list", str: "a text"}
 
@@ -99,11 +102,8 @@ class Config:
 DEFAULT: Final = Config((DestinationConfig("encharge", "encharge", None),))
 """Without a file: Encharge with its presets."""
 
-TYPES: Final = frozenset({"encharge"})
-"""Destinations that there are."""
 
-
-def load(path: Path | None, check: Check) -> Config:
+def load(path: Path | None, checks: Checks) -> Config:
     """Read a configuration file; without one, :data:`DEFAULT`.
 
     Raises ``SettingsError`` with a :class:`Problem` for everything that is wrong.
@@ -119,15 +119,15 @@ def load(path: Path | None, check: Check) -> Config:
         raise SettingsError(
             Problem(str(path), line, "", "is not UTF-8; save it as that")
         ) from error
-    config, problems = parse(text, check, str(path))
+    config, problems = parse(text, checks, str(path))
     if problems:
         raise SettingsError(*problems)
     return config
 
 
-def parse(text: str, check: Check, file: str = "STREAMS_CONFIG") -> tuple[Config, list[Problem]]:
+def parse(text: str, checks: Checks, file: str = "STREAMS_CONFIG") -> tuple[Config, list[Problem]]:
     """The configuration in a YAML text, and everything that is wrong with it."""
-    reader = _Reader(file, check)
+    reader = _Reader(file, checks)
     try:
         config = reader.config(text)
     except yaml.reader.ReaderError as error:
@@ -154,7 +154,7 @@ def _not_yaml(error: yaml.MarkedYAMLError) -> str:
 @dataclass(slots=True)
 class _Reader:
     file: str
-    check: Check
+    checks: Checks
     root: yaml.Node | None = None
     problems: list[Problem] = field(default_factory=list)
 
@@ -223,10 +223,11 @@ class _Reader:
             return None
         entry = self._known_keys(entry, ("type", "name", "settings", "subscriptions"), place)
         kind = entry.get("type")
-        is_known = isinstance(kind, str) and kind in TYPES
+        is_known = isinstance(kind, str) and kind in self.checks
         if not is_known:
             told = "is missing" if kind is None else "is no destination"
-            self._wrong((*place, "type"), f"{told}; it should be one of {', '.join(sorted(TYPES))}")
+            listed = ", ".join(sorted(self.checks))
+            self._wrong((*place, "type"), f"{told}; it should be one of {listed}")
         name = entry.get("name", kind)
         if "name" in entry and self._is(name, str, (*place, "name")) and not _NAME.fullmatch(name):
             self._wrong((*place, "name"), "should be 1 to 60 letters, digits, dots, dashes or _")
@@ -244,8 +245,8 @@ class _Reader:
                     f"at most {MAX_SUBSCRIPTIONS} are possible, not {len(subscriptions)}; "
                     "remove some or join their triggers with or",
                 )
-            # Where the type is misspelt, what is under it is checked for the only one there is.
-            checked = kind if is_known else min(TYPES)
+            # Where the type is misspelt, what is under it is checked for the default one.
+            checked = kind if is_known else DEFAULT.destinations[0].type
             read = [
                 self._subscription(checked, item, (*here, index))
                 for index, item in enumerate(subscriptions)
@@ -282,7 +283,7 @@ class _Reader:
         item = self._known_keys(item, known, place)
         subscription = {_SEGMENT.get(key, key): item[key] for key in known if key in item}
         try:
-            self.check(kind, subscription, _path(place))
+            self.checks[kind](subscription, _path(place))
         except SettingsError as error:
             for text in error.args:
                 self._explain(str(text), place)

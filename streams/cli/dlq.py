@@ -26,10 +26,12 @@ from streams.dead_letters.archive import (
     redrive_all,
 )
 from streams.dead_letters.letter import Letter, LetterId
+from streams.dead_letters.reasons import STAGES
 from streams.dead_letters.selection import Collected, Selection, Sum, moment, summary
 from streams.engine.producer import BatchProducer
 from streams.engine.reader import TopicReader
 from streams.errors import BrokerError, StreamsError
+from streams.moments import iso
 from streams.settings import Settings
 from streams.telemetry import log
 
@@ -52,7 +54,7 @@ ACTION = typer.Option(
     None, metavar="ACTION", help="Only this action (identify, track, ...); may be repeated."
 )
 STAGE = typer.Option(
-    None, metavar="STAGE", help="Only this stage: ingest, resolve or deliver; may be repeated."
+    None, metavar="STAGE", help=f"Only this stage: {', '.join(STAGES)}; may be repeated."
 )
 PERSON = typer.Option(None, metavar="ID", help="Only this userId or anonymousId; may be repeated.")
 SINCE = typer.Option(
@@ -220,9 +222,8 @@ def _selection(
     for name, values in (("--person", person), ("--reason", reason), ("--action", action)):
         if not all(map(is_text, values or ())):
             raise typer.BadParameter("is not UTF-8", param_hint=name)
-    unknown = set(stage or ()) - {"ingest", "resolve", "deliver"}
-    if unknown:
-        raise typer.BadParameter("is ingest, resolve or deliver", param_hint="--stage")
+    if set(stage or ()) - set(STAGES):
+        raise typer.BadParameter(f"is one of {', '.join(STAGES)}", param_hint="--stage")
     return Selection(
         reasons=frozenset(reason or ()),
         actions=frozenset(action or ()),
@@ -465,7 +466,6 @@ def _value_lines(value: bytes) -> list[str]:
 
 def _iso(milliseconds: int) -> str:
     try:
-        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return iso(datetime.fromtimestamp(milliseconds / 1000, UTC))
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import typer
-from pydantic import SecretStr
 
-from streams.cli.validate import load
+from streams.cli.validate import load_without_key
 from streams.destinations import registry
 from streams.destinations.base import Destination
 from streams.destinations.encharge import Encharge
 from streams.errors import SettingsError
 from streams.explain import Explainer
-
-NO_KEY = "<ENCHARGE_API_KEY>"
 
 HELP = """Tell what would be sent for each event of an NDJSON file, without sending anything.
 
@@ -40,9 +37,7 @@ def explain(
     ),
 ) -> None:
     """See ``HELP``."""
-    settings, config = load(needs_key=False)
-    if settings.encharge_api_key is None:
-        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
+    settings, config = load_without_key()
 
     def configure(subscriptions: Sequence[Mapping[str, Any]] | None) -> Sequence[Destination]:
         if subscriptions is None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+import typer
+
 from streams.settings import SASL_PROTOCOLS, Settings
 
 PATIENCE_SECONDS: Final = 1.0
@@ -68,6 +70,13 @@ def aligned(rows: Sequence[Line]) -> list[str]:
 def shown(text: str) -> str:
     """Text from an event, which may be anything, so that it cannot steer a terminal."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def utf8(argument: str | None) -> str | None:
+    """The argument, as a callback of typer's. Raises ``BadParameter`` if it is not UTF-8."""
+    if argument is not None and not is_text(argument):
+        raise typer.BadParameter("is not UTF-8")
+    return argument
 
 
 def is_text(argument: str) -> bool:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import orjson
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,9 +26,8 @@ from rich.progress import (
 
 from streams import settings as settings_module
 from streams import topics
-from streams.cli.explain import NO_KEY
 from streams.cli.run import run
-from streams.cli.validate import load
+from streams.cli.validate import load_without_key
 from streams.destinations import registry
 from streams.engine.garbage import collected_by_the_clock
 from streams.engine.lag import GroupLag
@@ -199,22 +197,23 @@ def _rate(rate: float | None) -> float | None:
 
 
 def _dry_run(options: Options, listing: Listing, topic: str | None) -> None:
-    settings, config = load(needs_key=False)
+    settings, config = load_without_key()
     topic = _one_topic(settings.streams_source_topic if topic is None else topic)
-    if settings.encharge_api_key is None:
-        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
+    started = time.monotonic()
     forecast = Forecast([each.destination for each in registry.build(settings, config)])
     report = Report(files_skipped=listing.skipped)
     with _Shown() as shown:
         scan = _scan(options, settings, report, take=forecast.take, shown=shown, listing=listing)
         scan.read(listing.files)
-    data = {"dryRun": True, "topic": topic, "isComplete": False}
     if options.as_json:
         _print(
             {
-                **data,
+                "topic": topic,
                 "run": None,
+                "dryRun": True,
+                "isComplete": False,
                 **report.as_object(),
+                **_seconds(reading=time.monotonic() - started),
                 "forecast": forecast.as_object(options.rate),
             }
         )
@@ -436,21 +435,20 @@ class _Command:
         )
 
     def _tell(self, point: Checkpoint, *, is_complete: bool) -> None:
-        seconds = sum(self._seconds.values())
-        data = {
-            "topic": self._topic,
-            "run": point.run,
-            "dryRun": False,
-            "isComplete": is_complete,
-            **self._report.as_object(),
-            "seconds": round(seconds, 3),
-            "secondsReading": round(self._seconds["reading"], 3),
-            "secondsProducing": round(self._seconds["producing"], 3),
-            "forecast": None,
-        }
         if self._options.as_json:
-            _print(data)
+            _print(
+                {
+                    "topic": self._topic,
+                    "run": point.run,
+                    "dryRun": False,
+                    "isComplete": is_complete,
+                    **self._report.as_object(),
+                    **_seconds(**self._seconds),
+                    "forecast": None,
+                }
+            )
         else:
+            seconds = sum(self._seconds.values())
             lines = self._report.as_lines()
             produced = self._report.produced
             lines.append(f"{'took':<9} {_duration(seconds)}, {produced / seconds:,.0f} events/s")
@@ -587,6 +585,14 @@ def _duration(seconds: float) -> str:
     days, hours = divmod(hours, 24)
     parts = ((days, "d"), (hours, "h"), (minutes, "min"))
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def _seconds(*, reading: float, producing: float = 0.0) -> dict[str, float]:
+    return {
+        "seconds": round(reading + producing, 3),
+        "secondsReading": round(reading, 3),
+        "secondsProducing": round(producing, 3),
+    }
 
 
 def _print(data: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import orjson
 import typer
 
 from streams import settings as settings_module
+from streams.cli.output import utf8
 from streams.errors import SettingsError, StreamsError
 
 if TYPE_CHECKING:
@@ -25,27 +26,32 @@ Example: streams send track "Order Completed" --user-id u-1 --revenue 19.99 --cu
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
 
+
+def _text(*names: str, help: str) -> Any:
+    return typer.Option(*names, callback=utf8, help=help)
+
+
 To = Annotated[
     str | None,
-    typer.Option("--to", help="URL of the gateway. Default: this machine, STREAMS_GATEWAY_PORT."),
+    _text("--to", help="URL of the gateway. Default: this machine, STREAMS_GATEWAY_PORT."),
 ]
 WriteKey = Annotated[
     str | None,
-    typer.Option(help="Default: the first of STREAMS_WRITE_KEYS."),
+    _text(help="Default: the first of STREAMS_WRITE_KEYS."),
 ]
-UserId = Annotated[str | None, typer.Option(help="Who: your id of a user.")]
+UserId = Annotated[str | None, _text(help="Who: your id of a user.")]
 AnonymousId = Annotated[
-    str | None, typer.Option(help="Who: the id of a device. Made, if there is no id at all.")
+    str | None, _text(help="Who: the id of a device. Made, if there is no id at all.")
 ]
 Traits = Annotated[str | None, typer.Option(help="JSON object.")]
 Properties = Annotated[str | None, typer.Option(help="JSON object.")]
 Context = Annotated[str | None, typer.Option(help="JSON object.")]
 Integrations = Annotated[str | None, typer.Option(help="JSON object.")]
-Timestamp = Annotated[str | None, typer.Option(help="When it happened, as ISO 8601. Default: now.")]
-MessageId = Annotated[str | None, typer.Option(help="Default: a new one.")]
+Timestamp = Annotated[str | None, _text(help="When it happened, as ISO 8601. Default: now.")]
+MessageId = Annotated[str | None, _text(help="Default: a new one.")]
 Tries = Annotated[int, typer.Option(min=1, help="How often to try if the gateway is busy or away.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON object.")]
-Category = Annotated[str | None, typer.Option(help="Of the page or screen.")]
+Category = Annotated[str | None, _text(help="Of the page or screen.")]
 
 
 @app.command()
@@ -84,7 +90,7 @@ def identify(
 
 @app.command()
 def track(
-    event: str = typer.Argument(..., help="Name of the event."),
+    event: str = typer.Argument(..., callback=utf8, help="Name of the event."),
     user_id: UserId = None,
     anonymous_id: AnonymousId = None,
     properties: Properties = None,
@@ -126,7 +132,7 @@ def track(
 
 def _view(kind: str) -> Callable[..., None]:
     def view(
-        name: str | None = typer.Argument(None, help=f"Name of the {kind}."),
+        name: str | None = typer.Argument(None, callback=utf8, help=f"Name of the {kind}."),
         category: Category = None,
         user_id: UserId = None,
         anonymous_id: AnonymousId = None,
@@ -170,7 +176,7 @@ for _kind in ("page", "screen"):
 
 @app.command()
 def group(
-    group_id: str = typer.Argument(..., help="Id of the group."),
+    group_id: str = typer.Argument(..., callback=utf8, help="Id of the group."),
     user_id: UserId = None,
     anonymous_id: AnonymousId = None,
     traits: Traits = None,
@@ -206,8 +212,8 @@ def group(
 
 @app.command()
 def alias(
-    user_id: str = typer.Argument(..., help="The id to keep."),
-    previous_id: str = typer.Argument(..., help="The id used so far."),
+    user_id: str = typer.Argument(..., callback=utf8, help="The id to keep."),
+    previous_id: str = typer.Argument(..., callback=utf8, help="The id used so far."),
     context: Context = None,
     integrations: Integrations = None,
     timestamp: Timestamp = None,
@@ -270,13 +276,13 @@ def _send(
     as_json: bool,
 ) -> None:
     from streams.client import Client
+    from streams.gateway.auth import first_key
 
     settings = settings_module.load()
     host = to or f"http://127.0.0.1:{settings.streams_gateway_port}"
     if write_key is None:
         keys = settings.streams_write_keys
-        first = "" if keys is None else keys.get_secret_value().split(",")[0]
-        write_key = first.partition(":")[0].strip()
+        write_key = first_key(None if keys is None else keys.get_secret_value())
     with Client(write_key, host=host, max_tries=tries) as client:
         try:
             answer = call(client)

@@ -6,10 +6,11 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import typer
+from pydantic import SecretStr
 
 from streams import config as config_module
 from streams import settings as settings_module
@@ -21,6 +22,8 @@ from streams.destinations.registry import Configured
 from streams.errors import SettingsError, StreamsError
 from streams.faults import Faults
 from streams.settings import Settings
+
+NO_KEY: Final = "<ENCHARGE_API_KEY>"
 
 HELP = """Check settings, mappings and triggers; everything that is wrong is told at once.
 
@@ -82,11 +85,19 @@ def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
         faults.append(settings_module.NEEDS_KEY)
     path = settings_module.given("STREAMS_CONFIG")
     with faults:
-        config = config_module.load(Path(path) if path else None, registry.check)
+        config = config_module.load(Path(path) if path else None, registry.CHECKS)
     if faults:
         # What is missing may have been set under another name.
         _warn([_warning(name) for name in settings_module.unknown()])
     faults.raise_any()
+    return settings, config
+
+
+def load_without_key() -> tuple[Settings, Config]:
+    """As :func:`load`, for commands that send nothing: a key that is not set is made up."""
+    settings, config = load(needs_key=False)
+    if settings.encharge_api_key is None:
+        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
     return settings, config
 
 

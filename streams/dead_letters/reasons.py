@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+STAGES: Final = ("gateway", "ingest", "resolve", "deliver")
+"""Where an event may become a dead letter, in the order of its way."""
+
 
 class Reason(NamedTuple):
     """What a reason means, and when its letters are worth another try."""

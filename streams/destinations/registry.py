@@ -46,11 +46,6 @@ def build(settings: Settings, config: Config) -> list[Configured]:
     return found
 
 
-def check(kind: str, subscription: Definition, path: str) -> None:
-    """Raise ``SettingsError`` if a subscription of a destination of this kind is wrong."""
-    KINDS[kind].check(subscription, path)
-
-
 def _build_encharge(settings: Settings, config: DestinationConfig) -> Destination:
     subscriptions = config.subscriptions
     return Encharge(
@@ -78,3 +73,5 @@ def _complete(subscription: Definition) -> Definition:
 KINDS: Final[Mapping[str, Kind]] = {
     "encharge": Kind(_build_encharge, _check_encharge),
 }
+CHECKS: Final = {name: kind.check for name, kind in KINDS.items()}
+"""As :func:`streams.config.load` wants to know them."""

@@ -130,9 +130,14 @@ class BatchProducer:
         return self._client
 
     async def partitions(self, topic: str) -> int:
-        """Number of partitions of a topic."""
+        """Number of partitions of a topic. Raises ``BrokerError`` when the broker does not say."""
         client = self._started()
-        return len(await client.partitions_for(topic))
+        try:
+            return len(await client.partitions_for(topic))
+        except KafkaError as error:
+            raise BrokerError(
+                f"cannot tell the partitions of {topic}: {type(error).__name__}: {error}"
+            ) from error
 
     async def send(self, topic: str, partition: int, records: Sequence[Record]) -> Awaitable[int]:
         """Hand over records; the result is the offset of the last one, once confirmed.

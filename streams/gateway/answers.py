@@ -8,10 +8,12 @@ sent; RudderStack's for Python needs `code` and `message` to understand an error
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import orjson
+
+from streams.errors import InvalidEvent
 
 SUCCESS: Final = b'{"success": true}'
 
@@ -46,10 +48,14 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         return {"Retry-After": seconds, "X-RateLimit-Reset": seconds}
 
 
-def batch_stored(count: int, rejected: Sequence[Mapping[str, Any]]) -> bytes:
-    """The answer to a batch of which ``count`` events are on the topic."""
-    if not rejected:
+def batch_stored(count: int, invalid: Mapping[int, InvalidEvent]) -> bytes:
+    """The answer to a batch of which ``count`` events are on the topic, and those are not."""
+    if not invalid:
         return b'{"success": true, "count": %d}' % count
+    rejected = [
+        {"index": index, "code": error.reason, "message": str(error)}
+        for index, error in invalid.items()
+    ]
     return orjson.dumps({"success": True, "count": count, "rejected": rejected})
 
 

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from streams.gateway.answers import Refusal
@@ -27,22 +28,17 @@ class WriteKeys:
         """
         self.is_open = is_open
         self._sources: list[tuple[bytes, str]] = []
-        for number, part in enumerate((setting or "").split(","), 1):
-            if not part.strip():
-                continue
-            key, _, name = (text.strip() for text in part.strip().partition(":"))
-            if not key:
-                raise ValueError(f"entry {number} has no key before the colon")
+        for number, key, name in _entries(setting):
             digest = _digest(key.encode())
             if any(digest == known for known, _ in self._sources):
                 raise ValueError(f"entry {number} has the key of an earlier one")
             # Stable when the list changes, and no way back to the key.
-            name = name or f"key-{digest.hex()[:8]}"
-            if not _NAME.fullmatch(name):
+            source = name or f"key-{digest.hex()[:8]}"
+            if not _NAME.fullmatch(source):
                 raise ValueError(
                     f"entry {number}: a source name has 1 to 64 letters, digits, '.', '_' or '-'"
                 )
-            self._sources.append((digest, name))
+            self._sources.append((digest, source))
 
     @property
     def names(self) -> list[str]:
@@ -69,6 +65,22 @@ class WriteKeys:
                 "Send the write key as the user name of Basic authorization, or as writeKey.",
             )
         raise Refusal(401, "unknown-write-key", "The write key is not known here.")
+
+
+def first_key(setting: str | None) -> str:
+    """The first key of the setting; empty if there is none. Raises ``ValueError``."""
+    return next((key for _, key, _ in _entries(setting)), "")
+
+
+def _entries(setting: str | None) -> Iterator[tuple[int, str, str]]:
+    """Number, key and name, which may be empty, of each entry of the setting."""
+    for number, part in enumerate((setting or "").split(","), 1):
+        if not part.strip():
+            continue
+        key, _, name = (text.strip() for text in part.partition(":"))
+        if not key:
+            raise ValueError(f"entry {number} has no key before the colon")
+        yield number, key, name
 
 
 def basic_user(authorization: str | None) -> bytes | None:

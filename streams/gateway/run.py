@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from streams import topics
 from streams.engine.producer import BatchProducer
-from streams.errors import SettingsError
+from streams.errors import BrokerError, SettingsError
 from streams.gateway.auth import WriteKeys
 from streams.gateway.outbox import Outbox
 from streams.gateway.room import Rates, Room
@@ -128,8 +128,10 @@ async def _ensure_topics(settings: Settings, topic: str) -> None:
 async def _count_partitions(producer: BatchProducer, counts: dict[str, int]) -> None:
     while True:
         await asyncio.sleep(PARTITIONS_SECONDS)
-        for name, known in list(counts.items()):
-            counts[name] = await producer.partitions(name) or known
+        for name in counts:
+            # A broker that is away has not lost any: what was known last holds.
+            with suppress(BrokerError):
+                counts[name] = await producer.partitions(name)
 
 
 @asynccontextmanager

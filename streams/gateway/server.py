@@ -89,7 +89,10 @@ class Gateway:
         )
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
-        """The answer to any request; never raises."""
+        """The answer to any request: a fault of ours is a 500.
+
+        Raises ``ConnectionError`` when the client is gone, which nobody can be told.
+        """
         path = request.raw_path
         kind = parse.route(path)
         try:
@@ -153,19 +156,14 @@ class Gateway:
         )
         good: list[Stamped] = []
         messages: list[Message] = []
-        rejected: list[dict[str, Any]] = []
+        invalid: dict[int, InvalidEvent] = {}
         headers = [(SOURCE_HEADER, source.encode())]
         topic, partitions = self._topics.events, self._topics.events_partitions()
         for index, item in enumerate(body.items):
             try:
                 event = stamp.event(item)
             except InvalidEvent as error:
-                self._metrics.rejected(source, error.reason)
-                if not is_batch or len(rejected) + 1 == len(body.items):
-                    # Nothing of it is any good.
-                    raise _refused(error) from None
-                rejected.append({"index": index, "code": error.reason, "message": str(error)})
-                messages.append(self._dead_letter(bytes(item), error, source))  # type: ignore[arg-type]
+                invalid[index] = error
                 continue
             good.append(event)
             person = event.person.encode()
@@ -178,10 +176,21 @@ class Gateway:
                     identity,
                 )
             )
-        await self._store(messages)
+        if good:
+            messages += [
+                self._dead_letter(bytes(body.items[index]), why, source)  # type: ignore[arg-type]
+                for index, why in invalid.items()
+            ]
+            await self._store(messages)
         for event in good:
             self._metrics.event(source, event.type)
-        return batch_stored(len(good), rejected) if is_batch else SUCCESS
+        for why in invalid.values():
+            self._metrics.rejected(source, why.reason)
+        if not good:
+            raise _refused(invalid, is_batch=is_batch)
+        for why in invalid.values():
+            log.warning("dead letter", stage=STAGE, reason=why.reason, source=source)
+        return batch_stored(len(good), invalid) if is_batch else SUCCESS
 
     def _dead_letter(self, raw: bytes, error: InvalidEvent, source: str) -> Message:
         letter = DeadLetter(
@@ -193,7 +202,6 @@ class Gateway:
             action="invalid",
             source=source,
         )
-        log.warning("dead letter", stage=STAGE, reason=error.reason, source=source)
         partition = zlib.crc32(raw) % self._topics.dead_letter_partitions()
         identity = (source, f"dead-letter {hashlib.sha256(raw).hexdigest()}")
         return Message(self._topics.dead_letters, partition, letter.record(), identity)
@@ -221,8 +229,13 @@ def _json(data: Mapping[str, Any], status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(data), status=status, content_type=_JSON)
 
 
-def _refused(error: InvalidEvent) -> Refusal:
-    return Refusal(413 if error.reason == "too-large" else 400, error.reason, str(error))
+def _refused(invalid: Mapping[int, InvalidEvent], *, is_batch: bool) -> Refusal:
+    """The answer where nothing is any good."""
+    index, error = next(iter(invalid.items()))
+    text = str(error)
+    if is_batch:
+        text = f"None of the batch is valid, {len(invalid)} in all. batch[{index}]: {text}"
+    return Refusal(413 if error.reason == "too-large" else 400, error.reason, text)
 
 
 def _announced(request: web.BaseRequest) -> int:

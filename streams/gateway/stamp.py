@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ import orjson
 from streams.errors import InvalidEvent
 from streams.events import STAMP_BYTES
 from streams.gateway.parse import UNREADABLE, Body, Fields, read_event, read_fields
+from streams.moments import iso, parse
 from streams.source.head import read_head
 from streams.source.normalise import person_key
 
@@ -153,14 +154,12 @@ def _name(name: str) -> bytes:
 
 
 def _json(moment: datetime) -> bytes:
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return f'"{text}"'.encode()
+    return f'"{iso(moment)}"'.encode()
 
 
 def _moment(raw: bytes) -> datetime | None:
     """A JSON string as a moment; None if it is none."""
     try:
-        moment = datetime.fromisoformat(orjson.loads(raw))
+        return parse(orjson.loads(raw))
     except (TypeError, ValueError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

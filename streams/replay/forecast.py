@@ -10,6 +10,7 @@ import orjson
 
 from streams.destinations.base import Destination
 from streams.errors import PayloadError
+from streams.replay.order import Event
 from streams.source.integrations import enabled
 
 
@@ -28,8 +29,12 @@ class Forecast:
         self.without_calls: Counter[str] = Counter()
         """Events that nothing would be sent for, by reason."""
 
-    def take(self, _at: int, _key: bytes, raw: bytes) -> None:
-        """Count an event."""
+    def take(self, events: Sequence[Event]) -> None:
+        """Count events."""
+        for _, _, raw in events:
+            self._take(raw)
+
+    def _take(self, raw: bytes) -> None:
         self.events += 1
         event = orjson.loads(raw)
         wanted_by = [

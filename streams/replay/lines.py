@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 import orjson
@@ -28,6 +29,12 @@ class Found(NamedTuple):
     """Its person's."""
     at: int | None
     """When it happened; None if nothing says."""
+
+
+_found: Final[Callable[[tuple[Head, bytes, bytes, int | None]], Found]] = partial(
+    tuple.__new__, Found
+)
+"""In half the time of the named tuple's own."""
 
 
 class Reader:
@@ -90,7 +97,7 @@ class Reader:
         # Most often it is this simple.
         key = device if type(device) is str and device else person_key(device, head.userId)
         at = moment_of(head) if head.timestamp is None else micros(head.timestamp)
-        return Found(head, raw, key.encode(), at)
+        return _found((head, raw, key.encode(), at))
 
     def _completed(self, inner: Inner, head: Head) -> bytes:
         added: dict[str, str] = {}

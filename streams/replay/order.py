@@ -16,7 +16,7 @@ import hashlib
 import struct
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import TracebackType
@@ -32,13 +32,21 @@ FAN_IN: Final = 64
 """Runs merged at a time; as many blocks are in memory then."""
 
 _HEAD: Final = struct.Struct(">QQH")
-_KEY_LENGTH: Final = 16
+LENGTH: Final = 16
+"""Where an item has the length of its key."""
+START: Final = _HEAD.size
+"""Where its key begins."""
+
 _PACK: Final = _HEAD.pack
 _SHIFT: Final = 1 << 62
 _OVERHEAD: Final = 100
 """Bytes that Python takes for an item beyond its content, and a little."""
 _TOGETHER: Final = 1_000
 _LENGTH: Final = struct.Struct("<I")
+
+
+Event = tuple[int, bytes, bytes]
+"""Its moment, its person's key, and its bytes."""
 
 
 class ExternalSort:
@@ -83,13 +91,18 @@ class ExternalSort:
                 run.close()
         self._items = []
 
-    def add(self, moment: int, key: bytes, value: bytes) -> None:
-        """Add an item. Raises ``StreamsError`` when there is no room on the disk."""
-        count = self.count
-        item = _PACK(moment + _SHIFT, count, len(key)) + key + value
-        self.count = count + 1
-        self._items.append(item)
-        self._size += len(item) + _OVERHEAD
+    def add(self, events: Sequence[Event]) -> None:
+        """Add items, which stay in memory together at first.
+
+        Raises ``StreamsError`` when there is no room on the disk.
+        """
+        items = [
+            _PACK(moment + _SHIFT, number, len(key)) + key + value
+            for number, (moment, key, value) in enumerate(events, self.count)
+        ]
+        self.count += len(items)
+        self._items += items
+        self._size += sum(map(len, items)) + _OVERHEAD * len(items)
         if self._size >= self._run_bytes:
             self._spill()
 
@@ -149,34 +162,24 @@ class ExternalSort:
                 run.close()
 
     def _write(self, run: IO[bytes], lists: Iterable[list[bytes]]) -> None:
-        waiting: list[bytes] = []
-        size = 0
         for items in lists:
-            for item in items:
-                waiting.append(item)
-                size += len(item)
-                if size >= self._block_bytes:
-                    _write_all(run, _packed(waiting))
-                    waiting, size = [], 0
-        if waiting:
-            _write_all(run, _packed(waiting))
+            ends = list(accumulate(map(len, items)))
+            start, so_far = 0, 0
+            while start < len(items):
+                end = max(bisect_right(ends, so_far + self._block_bytes, start), start + 1)
+                _write_all(run, _packed(items[start:end]))
+                start, so_far = end, ends[end - 1]
 
     def _failed(self, error: OSError) -> StreamsError:
         where = self._directory or tempfile.gettempdir()
         return StreamsError(f"--temp-dir {where}: {error.strerror or error}")
 
 
-def key_and_value(item: bytes) -> tuple[bytes, bytes]:
-    """The two of an item that were added with it."""
-    end = _HEAD.size + (item[_KEY_LENGTH] << 8 | item[_KEY_LENGTH + 1])
-    return item[_HEAD.size : end], item[end:]
-
-
-def parts(item: bytes) -> tuple[int, bytes, bytes]:
-    """(moment, key, value) of an item."""
+def parts(item: bytes) -> Event:
+    """What was added as an item (:mod:`streams.replay.produce` does without the moment)."""
     moment, _, length = _HEAD.unpack_from(item)
-    end = _HEAD.size + length
-    return moment - _SHIFT, item[_HEAD.size : end], item[end:]
+    end = START + length
+    return moment - _SHIFT, item[START:end], item[end:]
 
 
 def merged(runs: Iterable[Iterator[list[bytes]]]) -> Iterator[list[bytes]]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain, islice
 from typing import Final, Protocol
 from zlib import crc32
@@ -14,7 +15,7 @@ from zlib import crc32
 from streams.engine.lag import GroupLag
 from streams.engine.producer import BatchProducer, Record
 from streams.errors import BrokerError
-from streams.replay.order import key_and_value
+from streams.replay.order import LENGTH, START
 from streams.replay.pace import Offsets, Pace, Waiting
 
 HEADER: Final = "streams.replay"
@@ -26,6 +27,12 @@ UNCONFIRMED: Final = 32_000
 SAVE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.5
 POLL_SECONDS: Final = 0.1
+
+
+_record: Final[Callable[[tuple[bytes, bytes, list[tuple[str, bytes]], None]], Record]] = partial(
+    tuple.__new__, Record
+)
+"""In half the time of the named tuple's own."""
 
 
 class Gate(Protocol):
@@ -126,7 +133,7 @@ class Replay:
         self._producer = producer
         self._topic = topic
         self._confirmed = confirmed
-        self._headers = headers
+        self._headers = list(headers)
         self._pace = pace
         self._gate = gate
         self._stop = stop
@@ -187,13 +194,15 @@ class Replay:
             if not some:
                 break
             for item in some:
-                key, value = key_and_value(item)
+                # As `parts` has it, in line: this is done for every event.
+                end = START + (item[LENGTH] << 8 | item[LENGTH + 1])
+                key = item[START:end]
                 # As streams.source.ingest.partition_of has it.
                 partition = crc32(key) % partitions
                 if left[partition]:
                     left[partition] -= 1
                 else:
-                    records[partition].append(Record(key, value, headers))
+                    records[partition].append(_record((key, item[end:], headers, None)))
                     count += 1
         return count, records
 

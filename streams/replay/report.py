@@ -93,11 +93,6 @@ class Report:
             - self.skipped.total()
         )
 
-    @property
-    def chosen(self) -> int:
-        """What was asked for and can be produced, or was before."""
-        return self.left + self.produced + self.skipped[CONFIRMED]
-
     def note(self, problem: Problem) -> bool:
         """Keep a problem; tells whether it is one of those that are kept."""
         if len(self.problems) >= PROBLEMS_KEPT:

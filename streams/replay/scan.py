@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import BinaryIO, Final
 
@@ -13,6 +13,7 @@ from streams.replay.filters import Filter
 from streams.replay.formats import container_of
 from streams.replay.formats.ndjson import MAX_LINE
 from streams.replay.lines import Found, Reader
+from streams.replay.order import Event
 from streams.replay.report import EMPTY, Problem, Report
 from streams.replay.sources import Source
 
@@ -23,8 +24,8 @@ TOO_LONG: Final = InvalidEvent(
     "too-large", f"The line has more than {MAX_LINE >> 20} MB, which is no event."
 )
 
-Take = Callable[[int, bytes, bytes], None]
-"""``take(at, key, raw)``: an event that was asked for, its place in time and its person's key."""
+Take = Callable[[Sequence[Event]], None]
+"""``take(events)``: some that were asked for, each with its place in time."""
 
 
 class StoppedError(Exception):
@@ -105,9 +106,9 @@ class Scan:
         This runs once for every event: what is done with each is spelled out, and what can
         be done for all of them together is.
         """
-        read, refuses, take = self._reader.read, self._refuses, self._take
+        read, refuses = self._reader.read, self._refuses
         begin, count, seen = self._number, 0, 0
-        keys: list[bytes] = []
+        taken: list[Event] = []
         moments: list[int] = []
         try:
             for line in lines:
@@ -121,7 +122,7 @@ class Scan:
                 found = read(line)
                 if not isinstance(found, Found):
                     self._number = begin + count
-                    last = self._unusual(name, found, last)
+                    last = self._unusual(name, found, last, taken)
                     continue
                 seen += 1
                 head, raw, key, at = found
@@ -133,18 +134,20 @@ class Scan:
                 else:
                     last = at
                     moments.append(at)
-                keys.append(key)
-                take(at, key, raw)
+                taken.append((at, key, raw))
         finally:
             # Also of a file that breaks off here.
             self._number = begin + count
             self._report.read += seen
-            self._report.people.update(keys)
+            self._report.people.update([key for _, key, _ in taken])
             if moments:
                 self._report.saw(min(moments), max(moments))
+            self._take(taken)
         return count, last
 
-    def _unusual(self, name: str, found: list[Found | InvalidEvent], last: int) -> int:
+    def _unusual(
+        self, name: str, found: list[Found | InvalidEvent], last: int, taken: list[Event]
+    ) -> int:
         """A line with none, several, or a broken one."""
         if not found:
             self._report.read += 1
@@ -162,8 +165,7 @@ class Scan:
             if event.at is not None:
                 last = event.at
                 self._report.saw(last, last)
-            self._report.people.update([event.key])
-            self._take(last, event.key, event.raw)
+            taken.append((last, event.key, event.raw))
         return last
 
     def _broken(self, place: str, error: InvalidEvent) -> None:

@@ -132,23 +132,21 @@ def _file_system(name: str, scheme: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def content(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
+def content(stored: BinaryIO) -> tuple[bytes, io.BufferedIOBase]:
     """The start of a file's content and all of it, decompressed: told by how it begins."""
+    start, stream = _peek(stored)
     for _ in range(LAYERS):
-        start, stream = _peek(stream)
         if not start.startswith(_GZIP):
             break
-        stream = cast("BinaryIO", gzip.GzipFile(fileobj=stream))
-    else:
-        start, stream = _peek(stream)
+        start, stream = _peek(cast("BinaryIO", gzip.GzipFile(fileobj=stream)))
     return start, stream
 
 
-def _peek(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
+def _peek(stream: BinaryIO) -> tuple[bytes, io.BufferedIOBase]:
     start = b""
     while len(start) < _START_BYTES and (more := stream.read(_START_BYTES - len(start))):
         start += more
-    return start, cast("BinaryIO", io.BufferedReader(_Joined(start, stream), BUFFER_BYTES))
+    return start, io.BufferedReader(_Joined(start, stream), BUFFER_BYTES)
 
 
 class _Joined(io.RawIOBase):

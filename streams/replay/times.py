@@ -5,24 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from streams import moments
 from streams.source.head import Head
 from streams.source.normalise import happened_at
 
+_read: Final = datetime.fromisoformat
 _FAR_FROM_PRODUCED: Final = 0.0
 
 
 def micros(text: str) -> int:
     """A moment in ISO 8601; without an offset it is UTC. Raises ``ValueError``."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1e6)
+    # For every event: as moments.parse has it, in one step less.
+    moment = _read(text)
+    return round((moment if moment.tzinfo else moments.aware(moment)).timestamp() * 1e6)
 
 
 def iso(at: int) -> str:
     """The inverse of :func:`micros`, in milliseconds."""
-    moment = datetime.fromtimestamp(at / 1e6, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moments.iso(datetime.fromtimestamp(at / 1e6, UTC))
 
 
 def moment_of(head: Head) -> int | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from streams.events import Event
+from streams.moments import iso, parse
 
 _ID_FIELDS = ("userId", "anonymousId", "previousId", "groupId", "messageId")
 
@@ -57,24 +57,14 @@ def number_text(value: float) -> str:
 def happened_at(event: Event, produced_at: float) -> str:
     """When it happened: `spec/common.md`, timestamp = receivedAt - (sentAt - originalTimestamp)."""
     original, sent, received = (
-        _moment(event.get(name)) for name in ("originalTimestamp", "sentAt", "receivedAt")
+        parse(value) if (value := event.get(name)) is not None else None
+        for name in ("originalTimestamp", "sentAt", "receivedAt")
     )
     if original is not None and sent is not None and received is not None:
         with suppress(OverflowError):  # before the year 1 or after 9999
-            return _iso(received - (sent - original))
+            return iso(received - (sent - original))
     for moment in (original, received):
         if moment is not None:
             with suppress(OverflowError):
-                return _iso(moment)
-    return _iso(datetime.fromtimestamp(produced_at, UTC))
-
-
-def _moment(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                return iso(moment)
+    return iso(datetime.fromtimestamp(produced_at, UTC))

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ClusterFactory
 from tests.functional.conftest import World
-from tests.support.clients import Sent, node_is_missing, run_node, run_python
+from tests.support.clients import Sent, needs, node_is_missing, run_node, run_python
 from tests.support.gateway import KEY, GatewayProcess, gateway
 from tests.support.kafka import Broker
 from tests.support.world import consume, until, workers
@@ -110,15 +110,16 @@ async def test_a_real_library(embedded: Broker, unique: str, tmp_path: Path, lib
         assert numbers == sorted(numbers)
 
 
-@pytest.mark.skipif(bool(node_is_missing()), reason=node_is_missing())
 @pytest.mark.parametrize("limit", [None, "150"])
-async def test_segment_s_library_for_node(
-    embedded: Broker, unique: str, tmp_path: Path, limit: str | None
+@pytest.mark.parametrize("library", ["segment", "rudder", "rudder-gzip"])
+async def test_a_real_library_for_node(
+    embedded: Broker, unique: str, tmp_path: Path, library: str, limit: str | None
 ) -> None:
+    needs(node_is_missing())
     await embedded.create_topic(unique, 4)
     limits = {"STREAMS_GATEWAY_MAX_EVENTS_PER_SECOND": limit} if limit else {}
     async with gateway(embedded.bootstrap, unique, tmp_path, **limits) as made:
-        sent = await run_node(made.url, KEY, 500)
+        sent = await run_node(library, made.url, KEY, 500)
         assert sent.errors == []
         async with httpx.AsyncClient(trust_env=False) as http:
             metrics = (await http.get(f"{made.url}/metrics")).text
@@ -160,13 +161,16 @@ async def test_a_stop_answers_what_was_taken_in(kafka: Broker, unique: str, tmp_
                     number += 1
 
         sending = [asyncio.ensure_future(keep_sending(f"u{n}")) for n in range(10)]
-        await asyncio.sleep(1.5)
+
+        async def busy() -> bool:
+            return len(acknowledged) > 50
+
+        await until(busy, "the gateway is busy")
         assert await made.end() == 0
         await asyncio.gather(*sending)
-    assert len(acknowledged) > 50
     records = await stored(kafka.bootstrap, unique, len(acknowledged))
     found = {orjson.loads(record.value)["messageId"] for record in records}
-    assert set(acknowledged) <= found
+    assert found == set(acknowledged)
 
 
 async def _stalls(process_id: int) -> None:

@@ -24,13 +24,18 @@ EVENTS = st.lists(
     run_bytes=st.integers(1, 3_000),
     block_bytes=st.integers(1, 500),
     fan_in=st.integers(2, 5),
+    together=st.integers(1, 50),
 )
 def test_by_time_and_stable_and_complete(
-    events: list[tuple[int, bytes, bytes]], run_bytes: int, block_bytes: int, fan_in: int
+    events: list[tuple[int, bytes, bytes]],
+    run_bytes: int,
+    block_bytes: int,
+    fan_in: int,
+    together: int,
 ) -> None:
     with ExternalSort(run_bytes=run_bytes, block_bytes=block_bytes, fan_in=fan_in) as order:
-        for event in events:
-            order.add(*event)
+        for start in range(0, len(events), together):
+            order.add(events[start : start + together])
         ordered = [parts(item) for block in order.blocks() for item in block]
     # Python's own sort is stable.
     assert ordered == sorted(events, key=lambda event: event[0])

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PEOPLE = 7
 NODE = Path(__file__).with_name("node")
 
@@ -39,12 +41,12 @@ async def run_python(name: str, url: str, key: str, count: int, rate: float = 10
     return await run(command)
 
 
-async def run_node(url: str, key: str, count: int, rate: float = 1000.0) -> Sent:
-    """Have @segment/analytics-node send; returns when it is done."""
+async def run_node(name: str, url: str, key: str, count: int, rate: float = 1000.0) -> Sent:
+    """Have a library of Node's send; returns when it is done."""
     node = shutil.which("node")
     assert node is not None
-    folder = await asyncio.to_thread(_node_libraries)
-    script = [node, str(NODE / "send.mjs"), "segment-node", url, key, str(count), str(rate)]
+    folder = await asyncio.to_thread(node_libraries)
+    script = [node, str(NODE / "send.mjs"), name, url, key, str(count), str(rate)]
     return await run(script, cwd=folder)
 
 
@@ -54,7 +56,13 @@ def node_is_missing() -> str:
     return f"there is no {' and no '.join(missing)} here" if missing else ""
 
 
-def _node_libraries() -> Path:
+def needs(missing: str) -> None:
+    """Skip a test where a program is ``missing``; fail it there under CI, which installs them."""
+    if missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+
+
+def node_libraries() -> Path:
     """The folder where the locked libraries are installed, outside of the checkout."""
     lock = (NODE / "package-lock.json").read_bytes()
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "encharge-streams"

@@ -13,13 +13,14 @@ import orjson
 import pytest
 
 from streams.cli import dlq, identity, output
+from streams.dead_letters.reasons import STAGES
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
 from streams.settings import Settings, describe
 from tests.support.gateway import KEY, served
 from tests.unit.dead_letters.test_selection import letter
 
 
-def streams(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def streams(*arguments: str | bytes, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -191,11 +192,25 @@ def test_every_kind_that_can_be_sent_has_an_example(kind: str) -> None:
         ("identify", "--traits", "{"),
         ("track", "x", "--currency", "euro"),
         ("track", "x", "--revenue", "1", "--properties", '{"revenue": 2}'),
+        ("track", b"\xff"),
+        ("group", b"\xff"),
+        ("alias", "u", b"\xff"),
+        ("page", b"\xff"),
+        ("page", "--user-id", b"\xff"),
+        ("page", "--anonymous-id", b"\xff"),
+        ("page", "--message-id", b"\xff"),
+        ("page", "--timestamp", b"\xff"),
+        ("page", "--category", b"\xff"),
+        ("page", "--properties", b"\xff"),
+        ("page", "--write-key", b"\xff"),
+        ("page", "--to", b"\xff"),
+        ("track", "x", "--currency", b"\xff"),
+        ("batch", b"\xff"),
         ("batch", "/nowhere"),
         ("batch", "/dev/null"),
     ],
 )
-def test_what_cannot_be_sent_is_status_2(arguments: tuple[str, ...]) -> None:
+def test_what_cannot_be_sent_is_status_2(arguments: tuple[str | bytes, ...]) -> None:
     done = streams("send", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -319,7 +334,7 @@ def test_every_dlq_command_has_an_example(command: str) -> None:
     ("arguments", "said"),
     [
         (("ls", "--since", "yesterday"), "nor an age such as 30s"),
-        (("ls", "--stage", "delivery"), "ingest, resolve or deliver"),
+        (("ls", "--stage", "delivery"), "one of gateway, ingest, resolve, deliver"),
         (("ls", "--limit", "0"), "--limit"),
         (("ls", "--person", b"\xff"), "UTF-8"),
         (("show", "3"), "partition@offset"),
@@ -338,6 +353,13 @@ def test_dlq_tells_what_is_wrong_with_the_command_line(
 
 def test_dlq_without_a_broker_is_status_1_and_one_line() -> None:
     done = streams("dlq", "ls", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert_one_line(done, 1, "streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1: ")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_letters_of_every_stage_can_be_asked_for(stage: str) -> None:
+    # The next complaint is about the broker.
+    done = streams("dlq", "ls", "--stage", stage, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert_one_line(done, 1, "streams: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1: ")
 
 

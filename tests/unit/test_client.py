@@ -248,7 +248,8 @@ def test_a_long_batch_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_batch_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BATCH_EVENTS", 1)
-    api = Api(httpx.Response(200, json={"success": True, "count": 1}), refusal(401))
-    with api.client() as client, pytest.raises(GatewayError, match="first 1 were stored"):
-        client.batch([{"type": "page"}] * 2)
+    monkeypatch.setattr(module, "MAX_BATCH_EVENTS", 3)
+    rejected = {"success": True, "count": 2, "rejected": [{"index": 1, "code": "c"}]}
+    api = Api(httpx.Response(200, json=rejected), refusal(401))
+    with api.client() as client, pytest.raises(GatewayError, match="2 of 3 events were stored"):
+        client.batch([{"type": "page"}] * 4)

@@ -24,7 +24,7 @@ EXAMPLES = sorted((ROOT / "schemas/config/examples").glob("*.yaml"))
 
 
 def problems(text: str) -> list[str]:
-    return [str(problem) for problem in config.parse(text, registry.check, "f")[1]]
+    return [str(problem) for problem in config.parse(text, registry.CHECKS, "f")[1]]
 
 
 def build(loaded: config.Config) -> Destination:
@@ -34,7 +34,7 @@ def build(loaded: config.Config) -> Destination:
 
 
 def test_without_a_file_it_is_encharge_with_its_presets() -> None:
-    built = build(config.load(None, print))
+    built = build(config.load(None, registry.CHECKS))
     assert [s.action for s in built.subscriptions] == [
         "alias",
         "identify",
@@ -44,10 +44,25 @@ def test_without_a_file_it_is_encharge_with_its_presets() -> None:
     ]
 
 
+def test_the_schema_knows_the_destinations_that_there_are() -> None:
+    kind = SCHEMA["$defs"]["destination"]["properties"]["type"]
+    assert set(kind["enum"]) == set(registry.KINDS)
+
+
+def test_what_the_registry_knows_is_what_the_file_may_name() -> None:
+    text = "destinations: [{type: new, subscriptions: [{action: x}]}]"
+    assert "no destination; it should be one of encharge" in problems(text)[0]
+    seen: list[Any] = []
+    checks = {**registry.CHECKS, "new": lambda subscription, path: seen.append(subscription)}
+    loaded, wrong = config.parse(text, checks)
+    assert (wrong, [entry.type for entry in loaded.destinations]) == ([], ["new"])
+    assert seen == [{"partnerAction": "x"}]
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_valid(path: Path) -> None:
     jsonschema.validate(yaml.safe_load(path.read_text()), SCHEMA)
-    loaded = config.load(path, registry.check)
+    loaded = config.load(path, registry.CHECKS)
     assert build(loaded).subscriptions
 
 
@@ -55,7 +70,7 @@ def test_one_example_shows_every_directive_at_work() -> None:
     path = ROOT / "schemas/config/examples/every-directive.yaml"
     text = path.read_text()
     assert {name for name in DIRECTIVES if f'"{name}":' not in text} == set()
-    built = build(config.load(path, registry.check))
+    built = build(config.load(path, registry.CHECKS))
     properties = {
         "city": "Sofia",
         "email": "a@example.com",
@@ -95,7 +110,7 @@ destinations:
         trigger: type = "identify"
         enabled: false
 """
-    loaded, wrong = config.parse(text, registry.check)
+    loaded, wrong = config.parse(text, registry.CHECKS)
     assert wrong == []
     built = build(loaded)
     [subscription] = built.subscriptions
@@ -115,7 +130,7 @@ def expected_of_the_wrong_file() -> set[tuple[int, str]]:
 
 
 def test_everything_that_is_wrong_is_told_with_its_line_and_nothing_else() -> None:
-    told = config.parse(WRONG.read_text(), registry.check)[1]
+    told = config.parse(WRONG.read_text(), registry.CHECKS)[1]
     expected = expected_of_the_wrong_file()
     assert len(expected) >= 30
     missing = [
@@ -203,7 +218,7 @@ SHARED = """destinations:
 
 
 def test_anchors_and_merges_are_taken_and_a_date_is_a_text() -> None:
-    loaded, wrong = config.parse(SHARED, registry.check)
+    loaded, wrong = config.parse(SHARED, registry.CHECKS)
     assert wrong == []
     built = build(loaded)
     event = {"type": "track", "userId": "u"}
@@ -250,14 +265,14 @@ def test_names_with_dots_colons_and_numbers_lead_to_their_lines() -> None:
 
 def test_a_file_that_cannot_be_read_is_named() -> None:
     with pytest.raises(SettingsError, match=r"STREAMS_CONFIG: cannot read /nowhere\.yaml"):
-        config.load(Path("/nowhere.yaml"), registry.check)
+        config.load(Path("/nowhere.yaml"), registry.CHECKS)
 
 
 def test_a_file_that_is_not_utf_8_is_told_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "streams.yaml"
     path.write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(SettingsError, match=r"streams\.yaml:2: is not UTF-8"):
-        config.load(path, registry.check)
+        config.load(path, registry.CHECKS)
 
 
 def test_two_of_a_name_are_refused() -> None:
@@ -282,7 +297,7 @@ def test_several_destinations_with_settings_of_their_own(monkeypatch: pytest.Mon
     monkeypatch.setenv("EU_KEY", "eu-key")
     monkeypatch.setenv("EU_HOST", "eu.example.com")
     jsonschema.validate(yaml.safe_load(SEVERAL), SCHEMA)
-    loaded, found = config.parse(SEVERAL, registry.check)
+    loaded, found = config.parse(SEVERAL, registry.CHECKS)
     assert not found
     here, eu = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
     assert (here.destination.name, eu.destination.name) == ("encharge", "eu")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, BinaryIO, Final
+from io import BufferedIOBase
+from typing import Any, Final
 from uuid import UUID
 
 import fastavro
 import orjson
+
+from streams.moments import iso
 
 _OBJECTS: Final = ("context", "properties", "traits", "integrations")
 
@@ -21,10 +24,9 @@ class Avro:
     advance are often strings of JSON in a schema: those are read as what they are.
     """
 
-    NAME = "avro"
     MAGIC = b"Obj\x01"
 
-    def lines(self, stream: BinaryIO) -> Iterator[bytes | None]:
+    def lines(self, stream: BufferedIOBase) -> Iterator[bytes | None]:
         """See ``Container``."""
         for record in fastavro.reader(stream):
             if isinstance(record, dict):
@@ -53,15 +55,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _moment(value: datetime) -> str:
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    text = aware.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
 # A datetime is a date too.
 _CONVERTED: Final[dict[type, Callable[[Any], Any]]] = {
-    datetime: _moment,
+    datetime: iso,
     date: str,
     UUID: str,
     Decimal: float,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from io import BufferedIOBase
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,6 @@ class Inner:
 class Envelope(Protocol):
     """A way of wrapping events into lines."""
 
-    NAME: str
-
     def unwrap(self, line: bytes) -> Iterable[Inner] | None:
         """What is inside of a line, which may be nothing; None if it is not of this format."""
 
@@ -34,11 +33,10 @@ class Envelope(Protocol):
 class Container(Protocol):
     """A way of putting lines into a file, after decompression."""
 
-    NAME: str
     MAGIC: bytes
     """What such a file begins with."""
 
-    def lines(self, stream: BinaryIO) -> Iterator[bytes | None]:
+    def lines(self, stream: BufferedIOBase) -> Iterator[bytes | None]:
         """The lines, or what corresponds to them; None for one that is too long to be read.
 
         Raises whatever it raises when the file is broken.

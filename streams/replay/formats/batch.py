@@ -16,8 +16,6 @@ _SHARED: Final = ("sentAt", "receivedAt")
 class Batch:
     """{batch: [event, ...], context, integrations, sentAt}: what they share is each one's."""
 
-    NAME = "batch"
-
     def unwrap(self, line: bytes) -> Iterable[Inner] | None:
         """See ``Envelope``."""
         try:

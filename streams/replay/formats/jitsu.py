@@ -21,8 +21,6 @@ _read = msgspec.json.Decoder(_Line).decode
 class Jitsu:
     """{type, messageId, messageCreated, httpPayload, ...}: httpPayload is the event."""
 
-    NAME = "jitsu"
-
     def unwrap(self, line: bytes) -> Iterable[Inner] | None:
         """See ``Envelope``."""
         try:

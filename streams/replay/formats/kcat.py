@@ -30,8 +30,6 @@ class Kcat:
     record of the topic, so that both are one.
     """
 
-    NAME = "kcat"
-
     def unwrap(self, line: bytes) -> Iterable[Inner] | None:
         """See ``Envelope``."""
         try:

@@ -23,8 +23,6 @@ _read = msgspec.json.Decoder(_Line).decode
 class RudderStack:
     """{userId, payload, createdAt, messageId}: payload is an event or the body of a batch."""
 
-    NAME = "rudderstack"
-
     def unwrap(self, line: bytes) -> Iterable[Inner] | None:
         """See ``Envelope``."""
         try:

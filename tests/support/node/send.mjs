@@ -18,11 +18,26 @@ async function send(call) {
   }
 }
 
-const { Analytics } = require("@segment/analytics-node");
-const client = new Analytics({ writeKey: key, host: url });
-client.on("error", (error) => errors.push(String(error.reason ?? error.code)));
-await send((userId, messageId, number) =>
-  client.track({ userId, messageId, event: "Clicked", properties: { number } }),
-);
-await client.closeAndFlush({ timeout: 120_000 });
+const libraries = {
+  async segment() {
+    const { Analytics } = require("@segment/analytics-node");
+    const client = new Analytics({ writeKey: key, host: url });
+    client.on("error", (error) => errors.push(String(error.reason ?? error.code)));
+    await send((userId, messageId, number) =>
+      client.track({ userId, messageId, event: "Clicked", properties: { number } }),
+    );
+    await client.closeAndFlush({ timeout: 120_000 });
+  },
+  async rudder() {
+    const Analytics = require("@rudderstack/rudder-sdk-node");
+    const errorHandler = (error) => errors.push(String(error));
+    const gzip = name.endsWith("gzip");
+    const client = new Analytics(key, { dataPlaneUrl: url, gzip, errorHandler, retryCount: 20 });
+    await send((userId, messageId, number) =>
+      client.track({ userId, messageId, event: "Clicked", properties: { number } }),
+    );
+    await client.flush();
+  },
+};
+await libraries[name.split("-")[0]]();
 console.log(JSON.stringify({ ids, errors }));

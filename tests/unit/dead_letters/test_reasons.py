@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import streams
-from streams.dead_letters.reasons import REASONS
+from streams.dead_letters.reasons import REASONS, STAGES
 from streams.dead_letters.redrive import Place, Redrive, headers
+from streams.delivery import deliver
 from streams.events import Origin
+from streams.gateway import server
+from streams.routing import resolve
+from streams.source import ingest
 from tests.unit.dead_letters.test_letter import LETTER
 
 ROOT = Path(streams.__file__).parent
@@ -36,6 +40,11 @@ def reasons() -> Iterator[str]:
 
 def test_every_reason_in_the_code_is_explained_and_no_other() -> None:
     assert set(reasons()) == set(REASONS)
+
+
+def test_the_stages_are_those_that_bury() -> None:
+    assert [module.STAGE for module in (server, ingest, resolve, deliver)] == list(STAGES)
+    assert {reason.stage for reason in REASONS.values()} <= {*STAGES, "any"}
 
 
 def test_the_documentation_has_them_as_a_table() -> None:

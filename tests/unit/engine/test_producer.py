@@ -7,7 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
 from streams.engine.producer import BatchProducer, Record
 from streams.errors import BrokerError
@@ -168,6 +172,17 @@ async def test_a_refusal_names_the_partition() -> None:
 async def test_the_number_of_partitions_is_the_broker_s() -> None:
     made, _ = producer()
     assert await made.partitions("t") == 3
+
+
+async def test_partitions_that_the_broker_does_not_tell_are_its_error() -> None:
+    made, client = producer()
+    client.partitions_for = unknown  # type: ignore[method-assign]
+    with pytest.raises(BrokerError, match=r"partitions of t: UnknownTopicOrPartition"):
+        await made.partitions("t")
+
+
+async def unknown(topic: str) -> set[int]:
+    raise UnknownTopicOrPartitionError
 
 
 async def test_before_the_start_and_after_the_stop_there_is_nothing_to_send_with() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from streams.gateway import auth
 from streams.gateway.answers import Refusal
-from streams.gateway.auth import OPEN, WriteKeys, basic_user
+from streams.gateway.auth import OPEN, WriteKeys, basic_user, first_key
 
 
 def basic(text: str) -> str:
@@ -31,6 +31,16 @@ def test_credentials_that_are_no_base64_are_refused() -> None:
     with pytest.raises(Refusal) as caught:
         basic_user("Basic %%%")
     assert (caught.value.status, caught.value.code) == (401, "bad-authorization")
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [(None, ""), ("", ""), ("k", "k"), ("k:web,l", "k"), (" , k : web", "k"), (",,l:x,k", "l")],
+)
+def test_the_first_key_is_one_that_is_accepted(setting: str | None, key: str) -> None:
+    assert first_key(setting) == key
+    if key:
+        assert WriteKeys(setting).source_of(key.encode())
 
 
 def test_every_key_has_its_source() -> None:

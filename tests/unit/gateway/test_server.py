@@ -285,6 +285,21 @@ async def test_what_is_not_valid_in_a_batch_becomes_a_dead_letter(gateway: Serve
     assert found["dlq.topic"] == b"events"
 
 
+async def test_of_a_batch_with_nothing_valid_the_first_fault_is_told_with_its_place(
+    gateway: Served,
+) -> None:
+    events = [{"type": "page"}, {"userId": "u"}, {"type": "page", "userId": {}}]
+    answer = await gateway.post("/v1/batch", {"batch": events})
+    assert_refused(answer, 400, "no-ids")
+    assert answer.json()["message"].startswith(
+        "None of the batch is valid, 3 in all. batch[0]: The event has neither"
+    )
+    text = (await gateway.http.get("/metrics")).text
+    for reason in ("no-ids", "no-type", "wrong-type"):
+        assert f'rejected_total{{reason="{reason}",source="web"}} 1.0' in text
+    assert gateway.producer.sent == []
+
+
 # -- too much, and Kafka away
 
 
@@ -355,6 +370,20 @@ async def test_while_kafka_does_not_confirm_it_is_503_and_nothing_is_doubled() -
         assert (await gateway.post("/v1/page", event)).status_code == 200
         assert len(gateway.events()) == 1
         assert (await gateway.http.get("/readyz")).status_code == 200
+
+
+async def test_a_dead_letter_is_counted_once_it_is_confirmed() -> None:
+    producer = FakeProducer(partitions=PARTITIONS, confirms=False)
+    async with served(producer=producer, confirm_seconds=0.1) as gateway:
+        body = {"batch": [{"type": "page", "userId": "u", "messageId": "m"}, {}]}
+        assert_refused(await gateway.post("/v1/batch", body), 503, "unavailable")
+        assert "rejected_total{" not in (await gateway.http.get("/metrics")).text
+        producer.confirms = True
+        producer.confirm()
+        assert (await gateway.post("/v1/batch", body)).status_code == 200
+        text = (await gateway.http.get("/metrics")).text
+        assert 'rejected_total{reason="no-type",source="web"} 1.0' in text
+        assert len(gateway.records("letters")) == 1
 
 
 async def test_a_failure_of_the_gateway_is_told_as_one(

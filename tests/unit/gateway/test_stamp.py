@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.errors import InvalidEvent
@@ -233,43 +233,74 @@ def test_what_is_written_fits_into_what_the_topic_allows_for_it() -> None:
     read_head(value, max_bytes=LIMIT + STAMP_BYTES)
 
 
-values = st.recursive(
+anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
     max_leaves=6,
 )
-names = st.sampled_from(
-    [
-        "type",
-        "userId",
-        "anonymousId",
-        "messageId",
-        "timestamp",
-        "sentAt",
-        "context",
-        "traits",
-        "properties",
-        "integrations",
-        "event",
-        "projectId",
-        "writeKey",
-        "receivedAt",
-        "é",
-    ]
+objects = st.dictionaries(st.text(max_size=8), anything, max_size=3)
+
+
+ids = st.sampled_from(["u", "\u00e9", 7, 7.5, "", None])
+times = st.sampled_from(["2026-11-22T13:00:00Z", "2026-11-22", None])
+needed = {
+    "type": st.sampled_from(["identify", "track", "page", "screen", "group", "alias", "delete"]),
+    "userId": ids,
+}
+usual = {
+    "anonymousId": ids,
+    "messageId": ids,
+    "timestamp": times,
+    "sentAt": times,
+    "event": st.just("Clicked"),
+    "context": objects,
+    "traits": objects,
+    "properties": objects,
+    "integrations": objects,
+    "projectId": anything,
+    "writeKey": anything,
+    "receivedAt": anything,
+    "\u00e9": anything,
+}
+sound = st.fixed_dictionaries(needed, optional=usual)
+broken = st.builds(
+    lambda event, name, value: {**event, name: value},
+    sound,
+    st.sampled_from([*needed, *usual]),
+    anything,
 )
 
 
-@given(st.dictionaries(names, values, max_size=8), st.booleans())
+@given(sound | broken, st.booleans())
+@example({"type": "track", "userId": "u", "receivedAt": 1, "projectId": {}}, True)
+@example({"type": "delete", "userId": "u"}, True)
+@example({"type": "delete", "userId": "u"}, False)
+@example({"type": "track", "userId": "", "anonymousId": None}, False)
 def test_what_is_accepted_is_what_ingest_accepts(event: dict[str, Any], is_batch: bool) -> None:
+    own = {k: v for k, v in event.items() if k not in {"writeKey", "projectId", "receivedAt"}}
+    wanted = own if is_batch else {**own, "type": "track"}
+    try:
+        validate(wanted)
+        is_valid = wanted["type"] != "delete"
+    except InvalidEvent:
+        is_valid = False
     raw = orjson.dumps({"batch": [event]} if is_batch else event)
     try:
         made = stamp(raw, None if is_batch else "track")[0]
     except InvalidEvent:
+        assert not is_valid
         return
+    assert is_valid
     found = decode(made.value, max_bytes=LIMIT + STAMP_BYTES)
     validate(found)
-    for name, value in event.items():
-        if name not in {"writeKey", "type", "projectId", "receivedAt", "timestamp", "messageId"}:
-            assert found[name] == value or (name == "sentAt" and value is None)
+    for name in own.keys() - {"timestamp", "messageId", "sentAt"}:
+        assert found[name] == wanted[name]
+    for ours, theirs in (("sentAt", "sentAt"), ("originalTimestamp", "timestamp")):
+        assert found.get(ours) == event.get(theirs)
+    assert found["messageId"] == event.get("messageId") or event.get("messageId") in (None, "")
+    assert found.keys() <= {*own, "timestamp", "messageId", "originalTimestamp"} | STAMPED
+
+
+STAMPED = {"type", "projectId", "receivedAt"}

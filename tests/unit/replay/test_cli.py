@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from streams.cli import replay
 from streams.cli.main import app
-from streams.cli.replay import Options, _checkpoint_path, _Command, _duration, _one_topic
+from streams.cli.replay import HELP, Options, _checkpoint_path, _Command, _duration, _one_topic
 from streams.errors import SettingsError
 from streams.replay import sources
 from streams.replay.filters import Filter
@@ -56,6 +57,13 @@ def test_a_dry_run_needs_neither_broker_nor_key(log: Path) -> None:
     assert report["forecast"]["calls"] == {"total": 2, "track": 1, "page": 1}
     assert report["forecast"]["seconds"] == 0.5
     assert [problem["place"] for problem in report["problems"]] == [f"{log}:2"]
+
+
+def test_the_report_has_what_the_help_says(log: Path) -> None:
+    done = streams("replay", "--dry-run", "--json", str(log))
+    promised = re.search(r"one object: \{(.*?)\}", HELP, re.DOTALL)
+    assert promised is not None
+    assert list(orjson.loads(done.stdout)) == re.findall(r'"(\w+)"', promised[1])
 
 
 def test_a_dry_run_for_people(log: Path) -> None:

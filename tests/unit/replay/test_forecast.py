@@ -11,7 +11,7 @@ from streams.replay.forecast import Forecast
 
 
 def take(forecast: Forecast, **event: Any) -> None:
-    forecast.take(0, b"", orjson.dumps({"userId": "u-1", **event}))
+    forecast.take([(0, b"", orjson.dumps({"userId": "u-1", **event}))])
 
 
 def test_calls_are_counted_by_action() -> None:

@@ -232,14 +232,25 @@ def lines(content: bytes) -> list[bytes | None]:
 
 
 def test_lines_may_end_as_they_like_and_begin_with_a_mark() -> None:
-    assert lines(b"\xef\xbb\xbf{}\r\n\n{}") == [b"{}\r\n", b"\n", b"{}"]
+    assert lines(b"\xef\xbb\xbf{}\r\n\n{}") == [b"{}\r", b"", b"{}"]
     assert lines(b"") == []
 
 
 def test_a_line_without_an_end_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ndjson_format, "MAX_LINE", 10)
-    assert lines(b"{}\n" + b"x" * 95 + b"\n[]\n") == [b"{}\n", None, b"[]\n"]
-    assert lines(b"x" * 25 + b"\n[]\n") == [None, b"[]\n"]
+    for size in (1, 3, 7):
+        monkeypatch.setattr(ndjson_format, "PIECE_BYTES", size)
+        assert lines(b"{}\n" + b"x" * 95 + b"\n[]\n") == [b"{}", None, b"[]"]
+        assert lines(b"x" * 25 + b"\n[]\n") == [None, b"[]"]
+        assert lines(b"x" * 10 + b"\n" + b"y" * 11) == [b"x" * 10, None]
+
+
+def test_lines_are_the_same_however_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = b"\xef\xbb\xbf{}\n\n[1, 2]\n\n\n{}\n"
+    for size in range(1, len(whole) + 2):
+        monkeypatch.setattr(ndjson_format, "PIECE_BYTES", size)
+        assert lines(whole) == [b"{}", b"", b"[1, 2]", b"", b"", b"{}"]
+        assert lines(whole[:-1]) == lines(whole)
 
 
 def test_what_is_no_text_is_a_broken_file() -> None:

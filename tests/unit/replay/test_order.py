@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import StreamsError
-from streams.replay.order import ExternalSort, key_and_value, parts
+from streams.replay.order import ExternalSort, parts
 
 
 def small(**options: int) -> ExternalSort:
@@ -16,7 +16,7 @@ def small(**options: int) -> ExternalSort:
 
 def filled(order: ExternalSort, count: int = 1_000) -> ExternalSort:
     for number in range(count):
-        order.add(-(number * 7919 % count), b"k", str(number).encode())
+        order.add([(-(number * 7919 % count), b"k", str(number).encode())])
     return order
 
 
@@ -28,14 +28,12 @@ def test_many_runs_are_merged_in_levels() -> None:
     assert open_files <= 3
 
 
-def test_key_and_value_are_those_that_were_added() -> None:
+def test_what_comes_out_is_what_was_added() -> None:
     key = "ключ".encode() * 100
     with small() as order:
-        order.add(5, key, b"value")
-        order.add(4, b"", b"")
+        order.add([(5, key, b"value"), (4, b"", b"")])
         (items,) = order.blocks()
-    assert [key_and_value(item) for item in items] == [(b"", b""), (key, b"value")]
-    assert parts(items[1]) == (5, key, b"value")
+    assert [parts(item) for item in items] == [(4, b"", b""), (5, key, b"value")]
 
 
 def test_the_same_items_have_the_same_digest_and_others_another() -> None:

@@ -51,7 +51,7 @@ def replay(producer: Producer, confirmed: list[int], **given: Any) -> Replay:
 def ordered(people: int = 30) -> ExternalSort:
     order = ExternalSort()
     for number in range(people * 3):
-        order.add(number, b"u-%d" % (number % people), b"%d" % number)
+        order.add([(number, b"u-%d" % (number % people), b"%d" % number)])
     return order
 
 

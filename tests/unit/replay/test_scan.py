@@ -6,6 +6,7 @@ import gzip
 import importlib
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from streams.errors import SettingsError
 from streams.replay import sources
 from streams.replay.filters import Filter
 from streams.replay.lines import Reader
+from streams.replay.order import Event
 from streams.replay.report import Report
 from streams.replay.scan import BrokenError, Scan, StoppedError
 
@@ -45,10 +47,11 @@ class Read:
         reader = Reader(max_event_bytes=32768)
         Scan(reader, chosen, self.report, self._take, **options).read(listing.files)
 
-    def _take(self, at: int, key: bytes, raw: bytes) -> None:
-        self.ids.append(orjson.loads(raw)["messageId"])
-        self.moments.append(at)
-        assert key
+    def _take(self, events: Sequence[Event]) -> None:
+        for at, key, raw in events:
+            self.ids.append(orjson.loads(raw)["messageId"])
+            self.moments.append(at)
+            assert key
 
     @property
     def places(self) -> list[str]:
