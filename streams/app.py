@@ -15,13 +15,17 @@ from faust.types.auth import SASLMechanism
 from yarl import URL
 
 from streams import config, topics
+from streams.avro.reader import AvroReader
+from streams.avro.registry import Registry, connected
+from streams.avro.schemas import known as known_schemas
 from streams.destinations import registry
 from streams.engine.app import ChunkApp
 from streams.engine.garbage import collected_by_the_clock
 from streams.engine.lease import Lease
 from streams.engine.producer import BatchProducer
 from streams.errors import BreakerError, BrokerError, SettingsError
-from streams.pipeline import Pipeline, changelogs, published, store_root
+from streams.pipeline import ACTIONS, Pipeline, changelogs, published, store_root
+from streams.routing import publish
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
 from streams.web.server import Health, serve
@@ -55,15 +59,28 @@ async def run(
 ) -> None:
     """Run a worker until ``stop`` is set, then drain, commit and return.
 
-    ``started`` is called with the address of the web server. Raises ``SettingsError`` or
-    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
-    ``BreakerError`` when too many events become dead letters.
+    ``started`` is called with the address of the web server. Raises ``SettingsError``,
+    ``BrokerError`` or ``RegistryError`` when the worker cannot start, ``BrokerError`` when it
+    cannot go on, and ``BreakerError`` when too many events become dead letters.
     """
+    async with connected(settings) as schema_registry:
+        await _run(settings, schema_registry, stop=stop, started=started)
+
+
+async def _run(
+    settings: Settings,
+    schema_registry: Registry | None,
+    *,
+    stop: asyncio.Event,
+    started: Callable[[str], None],
+) -> None:
     destination = registry.build(settings, config.load(settings.streams_config, registry.check))
     _make_data_directory(settings)
     sources = await topics.ensure(
         settings, topics.owned_topics(settings, changelogs(settings), published(settings))
     )
+    avro = AvroReader(known_schemas(settings.streams_avro_schemas), schema_registry)
+    encoders = await publish.encoders(settings, ACTIONS, schema_registry)
     metrics = Metrics()
     health = Health()
     lease = Lease(
@@ -84,6 +101,8 @@ async def run(
         sources=sources,
         destination=destination,
         producer=producer,
+        avro=avro,
+        encoders=encoders,
         metrics=metrics,
         on_misconfigured=health.destination_refuses,
         on_tripped=health.breaker_tripped,

@@ -3,7 +3,7 @@
 ::
 
     source topic(s)
-        | ingest    decode, validate, filter by `integrations`, re-key by person
+        | ingest    decode, unwrap, validate, filter by `integrations`, re-key by person
         v
     <app id>-events        one partition holds all events of a person, in order
         | resolve   skip duplicates, learn and apply identities, pick subscriptions
@@ -32,6 +32,7 @@ from typing import Any, Final
 from faust.types import TP
 
 from streams import agents
+from streams.avro.reader import AvroReader
 from streams.batching.coalesce import coalesce
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
@@ -49,10 +50,11 @@ from streams.engine.producer import BatchProducer
 from streams.engine.stores import FORMAT_VERSION, Directory, MemoryStore, RocksStore, Store
 from streams.engine.tables import ChunkTable
 from streams.engine.tasks import Tasks
-from streams.routing.publish import Publisher, published_topic
+from streams.routing.publish import Encode, Publisher, published_topic
 from streams.routing.resolve import DELETE, Resolve
 from streams.settings import Settings, TableStore
 from streams.source.ingest import Ingest
+from streams.source.unpack import Unpacker
 from streams.telemetry.metrics import Metrics
 
 ACTIONS: Final = ("identify", "track", "page", "group", "alias", "tag", "untag", DELETE)
@@ -94,12 +96,16 @@ class Pipeline:
         sources: Sequence[str],
         destination: Destination,
         producer: BatchProducer,
+        avro: AvroReader,
+        encoders: Mapping[str, Encode],
         metrics: Metrics,
         on_misconfigured: Callable[[str | None], None],
         on_tripped: Callable[[str], None],
         stop: Callable[[], None],
     ) -> None:
-        """``on_tripped`` is told why so many events die that the worker is about to stop.
+        """``encoders`` writes what is published, by action; empty: nothing is.
+
+        ``on_tripped`` is told why so many events die that the worker is about to stop.
 
         ``stop`` is called when it may.
         """
@@ -175,10 +181,11 @@ class Pipeline:
             metrics=metrics,
             tasks=self._tasks,
             consumer=lambda: app.consumer,
+            unpacker=Unpacker(avro, max_event_bytes=settings.streams_max_event_bytes),
         )
         agents.declare_ingest(app, ChunkTopic(app, topics=list(sources)), self._ingest)
         agents.declare_resolve(app, ChunkTopic(app, topics=[settings.stage_topic]), self._resolve)
-        publisher = Publisher(producer, settings) if settings.streams_publish_actions else None
+        publisher = Publisher(producer, settings.streams_app_id, encoders) if encoders else None
         agents.declare_actions(app, channels, self._resolve, publisher)
         app.when_draining(self._drain)
         app.when_abandoned(self._abandon)
@@ -242,6 +249,7 @@ class Pipeline:
         self._deliverer.abandon()
         self._settlement.clear()
         self._resolve.abandon()
+        self._ingest.abandon()
 
     def fail(self, error: BaseException) -> None:
         """End the worker: it cannot go on."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,6 +47,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class PublishFormat(StrEnum):
+    """How an event is written to a published topic."""
+
+    JSON = "json"
+    AVRO = "avro"
+
+
 class Settings(BaseSettings):
     """The settings of a worker; field names are the variables' names in lower case.
 
@@ -76,6 +83,15 @@ class Settings(BaseSettings):
     kafka_ssl_ca: Path | None = Field(None, description="file with the CA of the brokers")
     kafka_ssl_cert: Path | None = Field(None, description="file with this client's certificate")
     kafka_ssl_key: Path | None = Field(None, description="file with this client's key")
+
+    # The schema registry
+    schema_registry_url: str | None = Field(
+        None, description="schema registry, for Avro in Confluent wire format"
+    )
+    schema_registry_username: str | None = Field(None, description="its user; may be in the URL")
+    schema_registry_password: SecretStr | None = Field(
+        None, description="its password; may be in the URL"
+    )
 
     streams_session_seconds: float = Field(
         10.0, ge=1, description="silence after which Kafka gives a worker's partitions away"
@@ -118,6 +134,12 @@ class Settings(BaseSettings):
     )
     streams_publish_actions: bool = Field(
         False, description="also publish the resolved events to <app id>-<action> topics"
+    )
+    streams_publish_format: PublishFormat = Field(
+        PublishFormat.JSON, description="... as json or avro"
+    )
+    streams_avro_schemas: Path | None = Field(
+        None, description="folder of .avsc files: more schemas for single-object encoding"
     )
 
     # Windows and delivery
@@ -236,9 +258,11 @@ class Settings(BaseSettings):
             WriteKeys(value.get_secret_value())
         return value
 
-    @field_validator("encharge_api_url", "encharge_ingest_url")
+    @field_validator("encharge_api_url", "encharge_ingest_url", "schema_registry_url")
     @classmethod
-    def _http_url(cls, value: str) -> str:
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             url = urlsplit(value)
             is_complete = url.scheme in ("http", "https") and url.hostname and url.port != 0
@@ -302,6 +326,24 @@ class Settings(BaseSettings):
         if self.encharge_write_key is None:
             return self.api_key
         return self.encharge_write_key.get_secret_value()
+
+    @property
+    def registry_url(self) -> str | None:
+        """The address of the schema registry, without a login."""
+        if self.schema_registry_url is None:
+            return None
+        url = urlsplit(self.schema_registry_url)
+        return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
+
+    @property
+    def registry_login(self) -> tuple[str, str] | None:
+        """User and password for the schema registry: its own settings, else those of the URL."""
+        url = urlsplit(self.schema_registry_url or "")
+        user = self.schema_registry_username or unquote(url.username or "")
+        password = unquote(url.password or "")
+        if self.schema_registry_password is not None:
+            password = self.schema_registry_password.get_secret_value()
+        return (user, password) if user else None
 
     def kafka_client_options(self) -> dict[str, Any]:
         """Addresses and security, as aiokafka's clients take them.

@@ -52,6 +52,7 @@ class Pending:
 
     event: Event
     raw: bytes
+    """The source record's value; the event as JSON where that held several."""
     source: tuple[str, int]
     """Topic and partition of the source record ..."""
     offset: int

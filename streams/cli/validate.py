@@ -13,6 +13,8 @@ import typer
 
 from streams import config as config_module
 from streams import settings as settings_module
+from streams.avro.registry import connected
+from streams.avro.schemas import known
 from streams.config import Config, Problem
 from streams.delivery.sender import HttpSender
 from streams.destinations import registry
@@ -24,14 +26,17 @@ from streams.settings import Settings
 HELP = """Check settings, mappings and triggers; everything that is wrong is told at once.
 
 What is wrong in the file has a line FILE:LINE: path: what is wrong; what to do. Exit status 2
-if something is wrong, 1 if --online and Encharge refuses the key.
+if something is wrong, 1 if --online and Encharge refuses the key or the schema registry does
+not answer.
 
 Example: STREAMS_CONFIG=streams.yaml streams validate --online
 """
 
 
 def validate(
-    online: bool = typer.Option(False, "--online", help="Also try the API key at Encharge."),
+    online: bool = typer.Option(
+        False, "--online", help="Also try the API key, and the schema registry."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
     """See ``HELP``."""
@@ -39,6 +44,7 @@ def validate(
     try:
         settings, config = load()
         destination = registry.build(settings, config)
+        known(settings.streams_avro_schemas)
         objects = asyncio.run(_ask(settings)) if online else None
     except StreamsError as error:
         if as_json:
@@ -56,6 +62,8 @@ def validate(
         print(f"  {subscription['action']:<9} {subscription['name']}")
     if objects is not None:
         print(f"online      {settings.encharge_api_url} accepts the key")
+        if settings.registry_url is not None:
+            print(f"online      {settings.registry_url} answers as a schema registry")
         print(f"objects     {', '.join(objects) or 'none'}: what Create or Update Object may name")
 
 
@@ -103,7 +111,13 @@ def _print_json(*, errors: Sequence[Any], **data: Any) -> None:
 
 
 async def _ask(settings: Settings) -> list[str]:
-    """Segment's authentication test and choices: `GET /v1/accounts/info`, `GET /v1/schemas`."""
+    """Segment's authentication test and choices: `GET /v1/accounts/info`, `GET /v1/schemas`.
+
+    And whether the schema registry answers, if there is one.
+    """
+    async with connected(settings) as schema_registry:
+        if schema_registry is not None:
+            await schema_registry.check()
     sender = HttpSender(max_connections=1, timeout_seconds=30)
     try:
         await _get(sender, settings, "/v1/accounts/info")

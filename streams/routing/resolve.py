@@ -322,8 +322,13 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
     topic, source_partition = source
     partition, position = record.partition, record.offset << ITEM_BITS
     items: list[tuple[int, Pending | Event]] = []
-    for (kind, lane, offset, timestamp, *late), raw in packed.unpack(record.value):
+    for (kind, lane, offset, timestamp, *more), payload in packed.unpack(record.value):
         error = None
+        redrive = Redrive(*more[0]) if more and more[0] else None
+        raw = original = payload
+        if len(more) > 1:
+            # The event, and behind it what it was on the source topic (streams.source.ingest).
+            raw, original = payload[: -more[1]], payload[-more[1] :]
         try:
             event = orjson.loads(raw)
             normalise(event, topic, source_partition, offset, timestamp / 1000)
@@ -337,7 +342,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
         if kind != NOTE:
             event = Pending(
                 event,
-                raw,
+                original,
                 source,
                 offset,
                 lane,
@@ -348,7 +353,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
                 event["type"],
                 [],
                 error,
-                redrive=Redrive(*late[0]) if late else None,
+                redrive=redrive,
             )
         items.append((position, event))
         position += 1

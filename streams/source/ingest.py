@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -28,12 +29,15 @@ from streams.errors import InvalidEvent
 from streams.events import SOURCE_HEADER, STAMP_BYTES, Origin
 from streams.identity.rules import BROADCAST
 from streams.outcomes import Outcome
-from streams.source.head import read_head
+from streams.source.head import Head, read_head
 from streams.source.integrations import enabled
-from streams.source.normalise import person_key
+from streams.source.normalise import default_id, person_key
+from streams.source.unpack import Unpacker
 from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+SourcePartition = tuple[str, int]
 
 STAGE: Final = "ingest"
 CHUNKS_AHEAD: Final = 8
@@ -46,8 +50,22 @@ EVENT: Final = 0
 NOTE: Final = 1
 """Item of a stage record: an event that another partition delivers, to be known here too."""
 
+MAX_ITEM_BYTES: Final = 900_000
+"""Largest item that carries the original value besides the event: it must fit into a record."""
+
 TOPIC_HEADER: Final = "source.topic"
 PARTITION_HEADER: Final = "source.partition"
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the records of a chunk come to."""
+
+    items: dict[int, list[tuple[Header, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    """Stage items by partition."""
+    letters: list[DeadLetter] = field(default_factory=list)
+    filtered: list[str] = field(default_factory=list)
+    """Types of the events that are not meant for the destination."""
 
 
 class Ingest:
@@ -70,6 +88,7 @@ class Ingest:
         metrics: Metrics,
         tasks: Tasks,
         consumer: Any,
+        unpacker: Unpacker,
     ) -> None:
         """``consumer`` gives the Faust consumer that chunks are acknowledged to."""
         self._producer = producer
@@ -81,14 +100,47 @@ class Ingest:
         self._metrics = metrics
         self._tasks = tasks
         self._consumer = consumer
+        self._unpacker = unpacker
         self._room = asyncio.Semaphore(CHUNKS_AHEAD)
+        self._held: dict[SourcePartition, deque[Chunk]] = {}
+        """Chunks of partitions that wait for a schema."""
 
     async def take(self, chunk: Chunk) -> None:
-        """Hand on the records of a chunk. Returns when the next chunk may come."""
-        items: dict[int, list[tuple[Header, bytes]]] = defaultdict(list)
-        letters: list[DeadLetter] = []
-        filtered: list[str] = []
-        max_bytes, partitions = self._max_event_bytes, self._partitions
+        """Hand on the records of a chunk. Returns when the next chunk may come.
+
+        A partition whose schemas have to be fetched waits for them by itself, paused.
+        """
+        if chunk.tp in self._held:
+            self._held[chunk.tp].append(chunk)
+        elif missing := self._missing(chunk):
+            self._held[chunk.tp] = held = deque([chunk])
+            self._consumer().pause_partitions({chunk.tp})
+            self._tasks.start(self._release(chunk.tp, held, missing))
+        else:
+            await self._hand_on(chunk)
+
+    def _missing(self, chunk: Chunk) -> set[int]:
+        return self._unpacker.missing(record.value for record in chunk.records)
+
+    async def _release(self, tp: SourcePartition, held: deque[Chunk], missing: set[int]) -> None:
+        while held:
+            chunk = held[0]
+            if not chunk.abandoned:
+                await self._unpacker.fetch(missing)
+                await self._hand_on(chunk)
+            held.popleft()
+            missing = self._missing(held[0]) if held else set()
+        if self._held.get(tp) is held:
+            del self._held[tp]
+            self._consumer().resume_partitions({tp})
+
+    def abandon(self) -> None:
+        """Forget what waits: it belongs to another worker now."""
+        self._held.clear()
+
+    async def _hand_on(self, chunk: Chunk) -> None:
+        taken = _Taken()
+        max_bytes = self._max_event_bytes
         for record in chunk.records:
             raw = record.value
             late = read_redrive(record.headers) if record.headers else None
@@ -96,46 +148,87 @@ class Ingest:
                 # The client's part of it was measured before the gateway wrote into it.
                 added = STAMP_BYTES if record.headers and (late or _source(record)) else 0
                 head = read_head(raw, max_bytes=max_bytes + added)
-                key = person_key(head.anonymousId, head.userId)
-                home = partition_of(key, partitions)
             except InvalidEvent as error:
-                letters.append(_dead_letter(record, error, late))
-                continue
+                self._unpack_into(taken, record, error, late)
             except Exception as error:
-                log.exception("event cannot be read", origin=str(_origin(record)))
-                internal = InvalidEvent("internal-error", f"{type(error).__name__}: {error}")
-                letters.append(_dead_letter(record, internal, late))
-                continue
-            if head.integrations is not None and not enabled(head.integrations, self._names):
-                filtered.append(head.type)
-                continue
-            if late is not None:
-                # Another try of an event that others have overtaken.
-                header = _late_header(record, key, late)
-                items[home].append((header, raw))
-                if late[0].is_resolved:
-                    # Of an alias or a deletion every partition has heard at its time.
-                    continue
+                taken.letters.append(_dead_letter(record, _internal(record, error), late))
             else:
-                items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
-            if head.type in BROADCAST:
-                # Every partition may hold events under the id that it is about. Sent with
-                # them, in their order, it is known to each exactly from where it happened.
-                note = ((NOTE, key, record.offset, record.timestamp), raw)
-                for partition in range(partitions):
-                    if partition != home:
-                        items[partition].append(note)
+                self._place(taken, record, raw, head, late)
         await self._room.acquire()
         if chunk.abandoned:
             # Its next owner sends it, and what comes after it: this would be out of order.
             self._room.release()
             return
         try:
-            sent = await self._send(chunk, items)
+            sent = await self._send(chunk, taken.items)
         except BaseException:
             self._room.release()
             raise
-        self._tasks.start(self._finish(chunk, sent, letters, filtered))
+        self._tasks.start(self._finish(chunk, sent, taken.letters, taken.filtered))
+
+    def _unpack_into(
+        self,
+        taken: _Taken,
+        record: Any,
+        failure: InvalidEvent,
+        late: tuple[Redrive, Place] | None,
+    ) -> None:
+        """A record whose value is no event as it stands."""
+        value = record.value
+        origin = late[1].origin if late else _origin(record)
+        try:
+            found = self._unpacker.events(value, failure, default_id(*origin))
+        except InvalidEvent as error:
+            taken.letters.append(_dead_letter(record, error, late))
+            return
+        except Exception as error:
+            taken.letters.append(_dead_letter(record, _internal(record, error), late))
+            return
+        is_one = len(found) == 1
+        for raw, event in found:
+            if isinstance(event, InvalidEvent):
+                # Of several, the others go on: only this one is to be sent through again.
+                taken.letters.append(_dead_letter(record, event, late, value if is_one else raw))
+            else:
+                original = value if is_one else None
+                self._place(taken, record, event.raw, event.head, late, original=original)
+
+    def _place(
+        self,
+        taken: _Taken,
+        record: Any,
+        raw: bytes,
+        head: Head,
+        late: tuple[Redrive, Place] | None,
+        *,
+        original: bytes | None = None,
+    ) -> None:
+        """Put an event where it belongs. ``original``: the value, if ``raw`` is not it."""
+        partitions, items = self._partitions, taken.items
+        try:
+            key = person_key(head.anonymousId, head.userId)
+            home = partition_of(key, partitions)
+        except Exception as error:
+            internal = _internal(record, error)
+            taken.letters.append(_dead_letter(record, internal, late, original or raw))
+            return
+        if head.integrations is not None and not enabled(head.integrations, self._names):
+            taken.filtered.append(head.type)
+            return
+        if late is not None or original is not None:
+            items[home].append(_unusual(record, key, raw, late, original))
+            if late is not None and late[0].is_resolved:
+                # Of an alias or a deletion every partition has heard at its time.
+                return
+        else:
+            items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
+        if head.type in BROADCAST:
+            # Every partition may hold events under the id that it is about. Sent with
+            # them, in their order, it is known to each exactly from where it happened.
+            note = ((NOTE, key, record.offset, record.timestamp), raw)
+            for partition in range(partitions):
+                if partition != home:
+                    items[partition].append(note)
 
     async def _send(
         self, chunk: Chunk, items: dict[int, list[tuple[Header, bytes]]]
@@ -200,21 +293,43 @@ def _source(record: Any) -> str:
     return ""
 
 
-def _late_header(record: Any, key: str, late: tuple[Redrive, Place]) -> Header:
-    redrive, place = late
-    offset, timestamp = record.offset, record.timestamp
-    if place.origin[:2] == (record.topic, record.partition):
-        # A messageId or a timestamp that is made from these stays what it was.
-        offset, timestamp = place.origin.offset, place.produced_ms
-    return EVENT, key, offset, timestamp, tuple(redrive)
+def _unusual(
+    record: Any,
+    key: str,
+    raw: bytes,
+    late: tuple[Redrive, Place] | None,
+    original: bytes | None,
+) -> tuple[Header, bytes]:
+    """The item of an event that is redriven, or was something else on the source topic."""
+    offset, timestamp, redrive = record.offset, record.timestamp, None
+    if late is not None:
+        # Another try of an event that others have overtaken.
+        redrive, place = late
+        if place.origin[:2] == (record.topic, record.partition):
+            # A messageId or a timestamp that is made from these stays what it was.
+            offset, timestamp = place.origin.offset, place.produced_ms
+    header = EVENT, key, offset, timestamp, redrive and tuple(redrive)
+    if original is None or len(raw) + len(original) > MAX_ITEM_BYTES:
+        return header, raw
+    # A dead letter further on is to hold what the producer sent.
+    return (*header, len(original)), raw + original
+
+
+def _internal(record: Any, error: Exception) -> InvalidEvent:
+    log.error("event cannot be read", origin=str(_origin(record)), exc_info=error)
+    return InvalidEvent("internal-error", f"{type(error).__name__}: {error}")
 
 
 def _dead_letter(
-    record: Any, error: InvalidEvent, late: tuple[Redrive, Place] | None
+    record: Any,
+    error: InvalidEvent,
+    late: tuple[Redrive, Place] | None,
+    value: bytes | None = None,
 ) -> DeadLetter:
+    """``value``: what is to be kept, unless it is the record's."""
     redrive, place = late or (None, Place(_origin(record), record.timestamp))
     return DeadLetter(
-        raw=record.value,
+        raw=value or record.value,
         origin=place.origin,
         stage=STAGE,
         reason=error.reason,

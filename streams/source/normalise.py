@@ -27,7 +27,7 @@ def normalise(event: Event, topic: str, partition: int, offset: int, produced_at
                 event[name] = None
     if event.get("messageId") is None:
         # From the record's coordinates, so that reading the record again gives the same id.
-        event["messageId"] = f"kafka-{topic}-{partition}-{offset}"
+        event["messageId"] = default_id(topic, partition, offset)
     if event.get("timestamp") is None:
         event["timestamp"] = happened_at(event, produced_at)
     if event["type"] == "identify" and event.get("traits") is None:
@@ -35,6 +35,11 @@ def normalise(event: Event, topic: str, partition: int, offset: int, produced_at
         context = event.get("context")
         if context is not None and type(context.get("traits")) is dict:
             event["traits"] = context["traits"]
+
+
+def default_id(topic: str, partition: int, offset: int) -> str:
+    """The messageId of an event that brings none, from the source record's coordinates."""
+    return f"kafka-{topic}-{partition}-{offset}"
 
 
 def person_key(anonymous_id: str | float | None, user_id: str | float | None) -> str:
@@ -57,24 +62,26 @@ def number_text(value: float) -> str:
 def happened_at(event: Event, produced_at: float) -> str:
     """When it happened: `spec/common.md`, timestamp = receivedAt - (sentAt - originalTimestamp)."""
     original, sent, received = (
-        _moment(event.get(name)) for name in ("originalTimestamp", "sentAt", "receivedAt")
+        moment_of(event.get(name)) for name in ("originalTimestamp", "sentAt", "receivedAt")
     )
     if original is not None and sent is not None and received is not None:
         with suppress(OverflowError):  # before the year 1 or after 9999
-            return _iso(received - (sent - original))
+            return iso(received - (sent - original))
     for moment in (original, received):
         if moment is not None:
             with suppress(OverflowError):
-                return _iso(moment)
-    return _iso(datetime.fromtimestamp(produced_at, UTC))
+                return iso(moment)
+    return iso(datetime.fromtimestamp(produced_at, UTC))
 
 
-def _moment(value: Any) -> datetime | None:
+def moment_of(value: Any) -> datetime | None:
+    """A moment in ISO 8601, UTC if it says nothing. Raises ``ValueError``."""
     if value is None:
         return None
     moment = datetime.fromisoformat(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """A moment as Segment writes it: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.avro.reader import AvroReader, Schemas
 from streams.dead_letters import redrive
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.redrive import Place, Redrive
@@ -15,6 +16,7 @@ from streams.engine import packed
 from streams.errors import BrokerError
 from streams.events import Origin
 from streams.source.ingest import CHUNKS_AHEAD, EVENT, NOTE, Ingest, partition_of
+from streams.source.unpack import Unpacker
 from streams.telemetry.metrics import Metrics
 from tests.support.fakes import (
     Failures,
@@ -30,7 +32,7 @@ PARTITIONS = 4
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, registry: Schemas | None = None) -> None:
         self.producer = FakeProducer()
         self.consumer = FakeConsumer()
         self.metrics = Metrics()
@@ -45,6 +47,7 @@ class World:
             metrics=self.metrics,
             tasks=self.failures.tasks(),
             consumer=lambda: self.consumer,
+            unpacker=Unpacker(AvroReader([], registry), max_event_bytes=1000),
         )
 
     def items(self) -> dict[int, list[tuple[list[Any], Any]]]:
