@@ -29,7 +29,7 @@ from streams.errors import InvalidEvent
 from streams.events import SOURCE_HEADER, STAMP_BYTES, Origin
 from streams.identity.rules import BROADCAST
 from streams.outcomes import Outcome
-from streams.source.head import Head, read_head
+from streams.source.head import read_head
 from streams.source.integrations import enabled
 from streams.source.normalise import default_id, person_key
 from streams.source.unpack import Unpacker
@@ -66,6 +66,17 @@ class _Taken:
     letters: list[DeadLetter] = field(default_factory=list)
     filtered: list[str] = field(default_factory=list)
     """Types of the events that are not meant for the destination."""
+
+
+class _Unpacked:
+    """An event that was in a record, as if it were a record itself."""
+
+    def __init__(self, record: Any, value: bytes, original: bytes | None = None) -> None:
+        """``original``: the record's value, if it held no other event."""
+        self.topic, self.partition, self.offset = _origin(record)
+        self.timestamp, self.key, self.headers = record.timestamp, record.key, record.headers
+        self.value = value
+        self.original = original
 
 
 class Ingest:
@@ -140,20 +151,7 @@ class Ingest:
 
     async def _hand_on(self, chunk: Chunk) -> None:
         taken = _Taken()
-        max_bytes = self._max_event_bytes
-        for record in chunk.records:
-            raw = record.value
-            late = read_redrive(record.headers) if record.headers else None
-            try:
-                # The client's part of it was measured before the gateway wrote into it.
-                added = STAMP_BYTES if record.headers and (late or _source(record)) else 0
-                head = read_head(raw, max_bytes=max_bytes + added)
-            except InvalidEvent as error:
-                self._unpack_into(taken, record, error, late)
-            except Exception as error:
-                taken.letters.append(_dead_letter(record, _internal(record, error), late))
-            else:
-                self._place(taken, record, raw, head, late)
+        self._sort(chunk.records, taken)
         await self._room.acquire()
         if chunk.abandoned:
             # Its next owner sends it, and what comes after it: this would be out of order.
@@ -166,69 +164,76 @@ class Ingest:
             raise
         self._tasks.start(self._finish(chunk, sent, taken.letters, taken.filtered))
 
-    def _unpack_into(
+    def _sort(self, records: Iterable[Any], taken: _Taken, *, unpacked: bool = False) -> None:
+        """Put records where they belong. ``unpacked``: they are ``_Unpacked`` ones."""
+        items, letters = taken.items, taken.letters
+        max_bytes, partitions = self._max_event_bytes, self._partitions
+        for record in records:
+            raw = record.value
+            late = read_redrive(record.headers) if record.headers else None
+            try:
+                # The client's part of it was measured before more was written into it.
+                added = (
+                    STAMP_BYTES if unpacked or (record.headers and (late or _source(record))) else 0
+                )
+                head = read_head(raw, max_bytes=max_bytes + added)
+                key = person_key(head.anonymousId, head.userId)
+                home = partition_of(key, partitions)
+            except InvalidEvent as error:
+                self._sort(self._unpacked(record, error, late, letters), taken, unpacked=True)
+                continue
+            except Exception as error:
+                letters.append(_dead_letter(record, _internal(record, error), late))
+                continue
+            if head.integrations is not None and not enabled(head.integrations, self._names):
+                taken.filtered.append(head.type)
+                continue
+            if late is not None or unpacked:
+                items[home].append(_unusual(record, key, late))
+                if late is not None and late[0].is_resolved:
+                    # Of an alias or a deletion every partition has heard at its time.
+                    continue
+            else:
+                items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
+            if head.type in BROADCAST:
+                # Every partition may hold events under the id that it is about. Sent with
+                # them, in their order, it is known to each exactly from where it happened.
+                note = ((NOTE, key, record.offset, record.timestamp), raw)
+                for partition in range(partitions):
+                    if partition != home:
+                        items[partition].append(note)
+
+    def _unpacked(
         self,
-        taken: _Taken,
         record: Any,
         failure: InvalidEvent,
         late: tuple[Redrive, Place] | None,
-    ) -> None:
-        """A record whose value is no event as it stands."""
-        value = record.value
+        letters: list[DeadLetter],
+    ) -> list[_Unpacked]:
+        """The events in a record that is none as it stands; what is none goes to ``letters``."""
         origin = late[1].origin if late else _origin(record)
         try:
-            found = self._unpacker.events(value, failure, default_id(*origin))
+            found = self._unpacker.events(record.value, failure, default_id(*origin))
         except InvalidEvent as error:
-            taken.letters.append(_dead_letter(record, error, late))
-            return
+            letters.append(_dead_letter(record, error, late))
+            return []
         except Exception as error:
-            taken.letters.append(_dead_letter(record, _internal(record, error), late))
-            return
-        is_one = len(found) == 1
+            letters.append(_dead_letter(record, _internal(record, error), late))
+            return []
+        if len(found) == 1:
+            [(_, event)] = found
+            if isinstance(event, InvalidEvent):
+                letters.append(_dead_letter(record, event, late))
+                return []
+            return [_Unpacked(record, event, record.value)]
+        events = []
         for raw, event in found:
             if isinstance(event, InvalidEvent):
-                # Of several, the others go on: only this one is to be sent through again.
-                taken.letters.append(_dead_letter(record, event, late, value if is_one else raw))
+                # The others go on: only this one is to be sent through again.
+                letters.append(_dead_letter(_Unpacked(record, raw), event, late))
             else:
-                original = value if is_one else None
-                self._place(taken, record, event.raw, event.head, late, original=original)
-
-    def _place(
-        self,
-        taken: _Taken,
-        record: Any,
-        raw: bytes,
-        head: Head,
-        late: tuple[Redrive, Place] | None,
-        *,
-        original: bytes | None = None,
-    ) -> None:
-        """Put an event where it belongs. ``original``: the value, if ``raw`` is not it."""
-        partitions, items = self._partitions, taken.items
-        try:
-            key = person_key(head.anonymousId, head.userId)
-            home = partition_of(key, partitions)
-        except Exception as error:
-            internal = _internal(record, error)
-            taken.letters.append(_dead_letter(record, internal, late, original or raw))
-            return
-        if head.integrations is not None and not enabled(head.integrations, self._names):
-            taken.filtered.append(head.type)
-            return
-        if late is not None or original is not None:
-            items[home].append(_unusual(record, key, raw, late, original))
-            if late is not None and late[0].is_resolved:
-                # Of an alias or a deletion every partition has heard at its time.
-                return
-        else:
-            items[home].append(((EVENT, key, record.offset, record.timestamp), raw))
-        if head.type in BROADCAST:
-            # Every partition may hold events under the id that it is about. Sent with
-            # them, in their order, it is known to each exactly from where it happened.
-            note = ((NOTE, key, record.offset, record.timestamp), raw)
-            for partition in range(partitions):
-                if partition != home:
-                    items[partition].append(note)
+                events.append(_Unpacked(record, event))
+        return events
 
     async def _send(
         self, chunk: Chunk, items: dict[int, list[tuple[Header, bytes]]]
@@ -293,13 +298,7 @@ def _source(record: Any) -> str:
     return ""
 
 
-def _unusual(
-    record: Any,
-    key: str,
-    raw: bytes,
-    late: tuple[Redrive, Place] | None,
-    original: bytes | None,
-) -> tuple[Header, bytes]:
+def _unusual(record: Any, key: str, late: tuple[Redrive, Place] | None) -> tuple[Header, bytes]:
     """The item of an event that is redriven, or was something else on the source topic."""
     offset, timestamp, redrive = record.offset, record.timestamp, None
     if late is not None:
@@ -309,10 +308,11 @@ def _unusual(
             # A messageId or a timestamp that is made from these stays what it was.
             offset, timestamp = place.origin.offset, place.produced_ms
     header = EVENT, key, offset, timestamp, redrive and tuple(redrive)
-    if original is None or len(raw) + len(original) > MAX_ITEM_BYTES:
-        return header, raw
+    original = getattr(record, "original", None)
+    if original is None or len(record.value) + len(original) > MAX_ITEM_BYTES:
+        return header, record.value
     # A dead letter further on is to hold what the producer sent.
-    return (*header, len(original)), raw + original
+    return (*header, len(original)), record.value + original
 
 
 def _internal(record: Any, error: Exception) -> InvalidEvent:
@@ -321,15 +321,11 @@ def _internal(record: Any, error: Exception) -> InvalidEvent:
 
 
 def _dead_letter(
-    record: Any,
-    error: InvalidEvent,
-    late: tuple[Redrive, Place] | None,
-    value: bytes | None = None,
+    record: Any, error: InvalidEvent, late: tuple[Redrive, Place] | None
 ) -> DeadLetter:
-    """``value``: what is to be kept, unless it is the record's."""
     redrive, place = late or (None, Place(_origin(record), record.timestamp))
     return DeadLetter(
-        raw=value or record.value,
+        raw=record.value,
         origin=place.origin,
         stage=STAGE,
         reason=error.reason,

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
 
+import msgspec
 import orjson
 
 from streams.avro import wire
 from streams.avro.reader import AvroReader
 from streams.errors import InvalidEvent
-from streams.events import STAMP_BYTES, Event
+from streams.events import Event
 from streams.source.decode import decode
 from streams.source.envelopes import ENVELOPES, Inner, Opener, additions
-from streams.source.head import Head, read_head
+from streams.source.head import Id, read_head
 
 
-class Unpacked(NamedTuple):
-    """An event that was in a record's value, as JSON."""
+class _Id(msgspec.Struct):
+    messageId: Id = None  # noqa: N815 - as it is spelled on the wire
 
-    raw: bytes
-    head: Head
+
+_read_id = msgspec.json.Decoder(_Id).decode
 
 
 class Unpacker:
@@ -42,12 +42,12 @@ class Unpacker:
 
     def events(
         self, value: bytes | None, failure: InvalidEvent, default_id: str
-    ) -> list[tuple[bytes, Unpacked | InvalidEvent]]:
+    ) -> list[tuple[bytes, bytes | InvalidEvent]]:
         """The events in a value that is none itself because of ``failure``, in order.
 
-        Each with its bytes in the value, as JSON. Where there are several, one without a
-        messageId gets ``default_id`` and its number. Raises ``InvalidEvent`` when there is
-        nothing in it.
+        Each with its bytes as they were in the value, and as they go on: JSON, with what the
+        envelope knows of it. Where there are several, one without a messageId gets
+        ``default_id`` and its number. Raises ``InvalidEvent`` when there is nothing in it.
         """
         if not value:
             raise failure
@@ -62,27 +62,37 @@ class Unpacker:
         found = [(each.raw, event) for each, event in self._opener.open(inner, failure)]
         if not found:
             raise InvalidEvent("empty", "The record is an envelope that holds no event.")
-        if len(found) > 1:
-            found = [
-                (raw, _named(event, f"{default_id}-{number}"))
-                for number, (raw, event) in enumerate(found)
-            ]
-        return found
+        if len(found) == 1:
+            return found
+        return [
+            _one_of(number, len(found), raw, event, f"{default_id}-{number}")
+            for number, (raw, event) in enumerate(found)
+        ]
 
-    def _event(self, inner: Inner) -> Unpacked:
+    def _event(self, inner: Inner) -> bytes:
         head = read_head(inner.raw, max_bytes=self._max_bytes)
         added = additions(inner, head)
-        if not added:
-            return Unpacked(inner.raw, head)
-        event: Event = decode(inner.raw, max_bytes=self._max_bytes)
-        raw = orjson.dumps({**event, **added})
-        return Unpacked(raw, read_head(raw, max_bytes=self._max_bytes + STAMP_BYTES))
+        return _with(inner.raw, added) if added else inner.raw
 
 
-def _named(event: Unpacked | InvalidEvent, message_id: str) -> Unpacked | InvalidEvent:
-    if isinstance(event, InvalidEvent) or not (
-        event.head.messageId is None or event.head.messageId == ""
-    ):
-        return event
-    raw = orjson.dumps({**orjson.loads(event.raw), "messageId": message_id})
-    return Unpacked(raw, event.head)
+def _one_of(
+    number: int, count: int, raw: bytes, event: bytes | InvalidEvent, message_id: str
+) -> tuple[bytes, bytes | InvalidEvent]:
+    if isinstance(event, InvalidEvent):
+        text = f"Event {number + 1} of the {count} in the record: {event}"
+        # Its name is its own also when it is redriven, without the others.
+        return _named(raw, message_id), InvalidEvent(event.reason, text)
+    return raw, _named(event, message_id)
+
+
+def _named(raw: bytes, message_id: str) -> bytes:
+    try:
+        is_named = _read_id(raw).messageId not in (None, "")
+        return raw if is_named else _with(raw, {"messageId": message_id})
+    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError):
+        return raw
+
+
+def _with(raw: bytes, added: dict[str, str]) -> bytes:
+    event: Event = decode(raw, max_bytes=len(raw))
+    return orjson.dumps({**event, **added})
