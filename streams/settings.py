@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     kafka_ssl_key: Path | None = Field(None, description="file with this client's key")
 
     # The schema registry
-    schema_registry_url: str | None = Field(
+    schema_registry_url: SecretStr | None = Field(
         None, description="schema registry, for Avro in Confluent wire format"
     )
     schema_registry_username: str | None = Field(None, description="its user; may be in the URL")
@@ -258,19 +258,15 @@ class Settings(BaseSettings):
             WriteKeys(value.get_secret_value())
         return value
 
-    @field_validator("encharge_api_url", "encharge_ingest_url", "schema_registry_url")
+    @field_validator("encharge_api_url", "encharge_ingest_url")
     @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            url = urlsplit(value)
-            is_complete = url.scheme in ("http", "https") and url.hostname and url.port != 0
-        except ValueError as error:
-            raise ValueError(f"is not a URL: {error}") from error
-        if not is_complete:
-            raise ValueError("must be http:// or https:// and a host")
-        return value.rstrip("/")
+    def _http_url(cls, value: str) -> str:
+        return _checked_url(value)
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _registry_url(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(_checked_url(value.get_secret_value()))
 
     @field_validator("kafka_sasl_password")
     @classmethod
@@ -332,13 +328,15 @@ class Settings(BaseSettings):
         """The address of the schema registry, without a login."""
         if self.schema_registry_url is None:
             return None
-        url = urlsplit(self.schema_registry_url)
+        url = urlsplit(self.schema_registry_url.get_secret_value())
         return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
 
     @property
     def registry_login(self) -> tuple[str, str] | None:
         """User and password for the schema registry: its own settings, else those of the URL."""
-        url = urlsplit(self.schema_registry_url or "")
+        if self.schema_registry_url is None:
+            return None
+        url = urlsplit(self.schema_registry_url.get_secret_value())
         user = self.schema_registry_username or unquote(url.username or "")
         password = unquote(url.password or "")
         if self.schema_registry_password is not None:
@@ -374,6 +372,17 @@ class Settings(BaseSettings):
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"KAFKA_SSL_CA, KAFKA_SSL_CERT, KAFKA_SSL_KEY: {error}") from error
         return context
+
+
+def _checked_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        is_complete = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from error
+    if not is_complete:
+        raise ValueError("must be http:// or https:// and a host")
+    return value.rstrip("/")
 
 
 def load(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -28,6 +28,7 @@ _OTHER: Final = "other"
 """In this program's own schemas: what has no field there."""
 
 _OWN_NAMES: Final = "encharge.streams."
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 _SNAKE: Final = {
     "message_id": "messageId",
@@ -217,4 +218,4 @@ def _writer(field: dict[str, Any]) -> Convert:
 
 def _milliseconds(value: Any) -> int | None:
     moment = moment_of(value)
-    return None if moment is None else round(moment.timestamp() * 1000)
+    return None if moment is None else (moment - _EPOCH) // timedelta(milliseconds=1)
