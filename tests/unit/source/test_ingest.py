@@ -348,19 +348,27 @@ async def test_a_partition_waits_for_its_schemas_and_others_go_on() -> None:
 async def test_a_partition_that_waits_may_be_taken_away_and_come_back() -> None:
     registry = SlowRegistry()
     world = World(registry)
-    first = chunk([record(avro(0), 0)])
-    await world.ingest.take(first)
-    first.abandoned = True
-    world.ingest.abandon()
-    again = chunk([record(avro(0), 0)])
-    await world.ingest.take(again)
+    waiting = [chunk([record(avro(n, id), n)]) for n, id in enumerate((7, 8))]
+    for one in waiting:
+        await world.ingest.take(one)
     await turns()
+    for one in waiting:
+        one.abandoned = True
+    world.ingest.abandon()
+    registry.answers.set()
+    registry.answers = asyncio.Event()
+    # Back again, and the first schema that it needs is another one.
+    again = chunk([record(avro(0, 9), 0), record(avro(1, 7), 1)])
+    await world.ingest.take(again)
+    await turns(60)
+    assert world.consumer.paused == {again.tp}, "the earlier wait is over, this one is not"
+    assert registry.asked == [7, 9], "nothing is asked for what was taken away"
     registry.answers.set()
     await turns(60)
     assert world.consumer.acked == [again]
-    assert names(world) == ["m-0"]
+    assert names(world) == ["m-1"]
     assert world.consumer.paused == set()
-    assert registry.asked == [7]
+    assert world.failures == []
 
 
 async def test_an_unknown_schema_is_a_dead_letter_with_the_original_bytes() -> None:
