@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-import msgspec
 import orjson
 
 from streams.avro import wire
@@ -13,14 +12,7 @@ from streams.errors import InvalidEvent
 from streams.events import Event
 from streams.source.decode import decode
 from streams.source.envelopes import ENVELOPES, Inner, Opener, additions
-from streams.source.head import Id, read_head
-
-
-class _Id(msgspec.Struct):
-    messageId: Id = None  # noqa: N815 - as it is spelled on the wire
-
-
-_read_id = msgspec.json.Decoder(_Id).decode
+from streams.source.head import read_head
 
 
 class Unpacker:
@@ -46,27 +38,25 @@ class Unpacker:
         """The events in a value that is none itself because of ``failure``, in order.
 
         Each with its bytes as they were in the value, and as they go on: JSON, with what the
-        envelope knows of it. Where there are several, one without a messageId gets
-        ``default_id`` and its number. Raises ``InvalidEvent`` when there is nothing in it.
+        envelope knows of it. One without a messageId gets ``default_id``, with its number where
+        there are several. Raises ``InvalidEvent`` when there is nothing in it.
         """
         if not value:
             raise failure
         if wire.is_framed(value):
-            inner = Inner(self._avro.read(value))
+            inner = Inner(self._avro.read(value), default_id)
             try:
                 return [(inner.raw, self._event(inner))]
             except InvalidEvent as error:
                 failure = error
         else:
-            inner = Inner(value)
-        found = [(each.raw, event) for each, event in self._opener.open(inner, failure)]
+            inner = Inner(value, default_id)
+        found = list(self._opener.open(inner, failure))
         if not found:
             raise InvalidEvent("empty", "The record is an envelope that holds no event.")
-        if len(found) == 1:
-            return found
         return [
-            _one_of(number, len(found), raw, event, f"{default_id}-{number}")
-            for number, (raw, event) in enumerate(found)
+            _one_of(number, len(found), inner, event)
+            for number, (inner, event) in enumerate(found, start=1)
         ]
 
     def _event(self, inner: Inner) -> bytes:
@@ -76,21 +66,21 @@ class Unpacker:
 
 
 def _one_of(
-    number: int, count: int, raw: bytes, event: bytes | InvalidEvent, message_id: str
+    number: int, count: int, inner: Inner, event: bytes | InvalidEvent
 ) -> tuple[bytes, bytes | InvalidEvent]:
-    if isinstance(event, InvalidEvent):
-        text = f"Event {number + 1} of the {count} in the record: {event}"
-        # Its name is its own also when it is redriven, without the others.
-        return _named(raw, message_id), InvalidEvent(event.reason, text)
-    return raw, _named(event, message_id)
+    if isinstance(event, bytes) or count == 1:
+        return inner.raw, event
+    text = f"Event {number} of the {count} in the record: {event}"
+    return _named(inner), InvalidEvent(event.reason, text)
 
 
-def _named(raw: bytes, message_id: str) -> bytes:
+def _named(inner: Inner) -> bytes:
+    """With its own messageId also when it is redriven, without the others."""
     try:
-        is_named = _read_id(raw).messageId not in (None, "")
-        return raw if is_named else _with(raw, {"messageId": message_id})
-    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError):
-        return raw
+        event = decode(inner.raw, max_bytes=len(inner.raw))
+    except InvalidEvent:
+        return inner.raw
+    return orjson.dumps({**event, "messageId": event.get("messageId") or inner.message_id})
 
 
 def _with(raw: bytes, added: dict[str, str]) -> bytes:

@@ -34,8 +34,9 @@ class Opener(Generic[EventT]):
         """
         held = self._unwrap(inner.raw) if depth else None
         if held is not None:
-            for each in held:
-                yield from self._read(_with_defaults(each, inner), depth - 1)
+            for number, each in enumerate(held):
+                place = f"-{number}" if len(held) > 1 else ""
+                yield from self._read(_with_defaults(each, inner, place), depth - 1)
         elif failure is not None:
             yield inner, failure
         else:
@@ -76,11 +77,14 @@ def additions(inner: Inner, head: Head) -> dict[str, str]:
     return added
 
 
-def _with_defaults(inner: Inner, outer: Inner) -> Inner:
-    """What the outer envelope knows too, where the inner one does not. Not its messageId:
-    several may be inside."""
+def _with_defaults(inner: Inner, outer: Inner, place: str) -> Inner:
+    """What the outer envelope knows too, where the inner one does not.
+
+    Of several inside, each has the outer messageId with its ``place``.
+    """
     return replace(
         inner,
+        message_id=inner.message_id or (outer.message_id and outer.message_id + place),
         received_at=inner.received_at or outer.received_at,
         produced_at=inner.produced_at or outer.produced_at,
     )

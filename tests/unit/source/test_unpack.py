@@ -98,7 +98,10 @@ def test_each_of_several_without_a_message_id_gets_its_own(absent: dict[str, Any
     assert [event["messageId"] for event in found] == ["kafka-t-3-7-0", "m-1", "kafka-t-3-7-2"]
     # One alone gets the record's, as every record's event does.
     [alone] = unpacked({"batch": [nameless]})
-    assert not alone.get("messageId")
+    assert alone["messageId"] == "kafka-t-3-7"
+    # An envelope's own id is the same wherever its line is read again.
+    found = unpacked(rudder({"batch": [nameless, nameless]}))
+    assert [event["messageId"] for event in found] == ["r-1-0", "r-1-1"]
 
 
 def test_one_that_is_no_event_leaves_its_neighbours_alone() -> None:
