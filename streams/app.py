@@ -17,6 +17,9 @@ from faust.types.auth import SASLMechanism
 from yarl import URL
 
 from streams import config, topics
+from streams.avro.reader import AvroReader
+from streams.avro.registry import Registry, connected
+from streams.avro.schemas import known as known_schemas
 from streams.destinations import registry
 from streams.engine.app import ChunkApp
 from streams.engine.garbage import collected_by_the_clock
@@ -24,7 +27,7 @@ from streams.engine.lease import Lease
 from streams.engine.producer import BatchProducer
 from streams.errors import BreakerError, BrokerError, SettingsError
 from streams.group import store_root
-from streams.pipeline import Pipeline, owned_topics
+from streams.pipeline import Pipeline, owned_topics, published_as
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import AllMetrics
 from streams.web.server import Health, serve
@@ -58,14 +61,27 @@ async def run(
 ) -> None:
     """Run a worker until ``stop`` is set, then drain, commit and return.
 
-    ``started`` is called with the address of the web server. Raises ``SettingsError`` or
-    ``BrokerError`` when the worker cannot start, ``BrokerError`` when it cannot go on, and
-    ``BreakerError`` when too many events become dead letters.
+    ``started`` is called with the address of the web server. Raises ``SettingsError``,
+    ``BrokerError`` or ``RegistryError`` when the worker cannot start, ``BrokerError`` when it
+    cannot go on, and ``BreakerError`` when too many events become dead letters.
     """
+    async with connected(settings) as schema_registry:
+        await _run(settings, schema_registry, stop=stop, started=started)
+
+
+async def _run(
+    settings: Settings,
+    schema_registry: Registry | None,
+    *,
+    stop: asyncio.Event,
+    started: Callable[[str], None],
+) -> None:
     destinations = registry.build(settings, config.load(settings.streams_config, registry.CHECKS))
     _make_data_directory(settings)
     names = [each.destination.name for each in destinations]
     sources = await topics.ensure(settings, owned_topics(settings, names))
+    avro = AvroReader(known_schemas(settings.streams_avro_schemas), schema_registry)
+    encoders = await published_as(settings, names, schema_registry)
     metrics = AllMetrics()
     health = Health()
     lease = Lease(
@@ -85,6 +101,8 @@ async def run(
             sources=sources,
             destinations=destinations,
             producer=producer,
+            avro=avro,
+            encoders=encoders,
             metrics=metrics,
             health=health,
             # The embedded broker misreports where a topic ends, and a store on disk looks

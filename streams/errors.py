@@ -8,6 +8,7 @@
     │   ├── InvalidEvent     what came in is not a Segment event
     │   ├── PayloadError     the event does not satisfy the action it was mapped to
     │   └── DeliveryError    the destination does not take it
+    ├── RegistryError        the schema registry does not do what is asked (exit status 1)
     ├── BreakerError         so many events die that something must be wrong with us (status 1)
     └── BrokerError          Kafka did not do what the guarantees need (exit status 1)
         └── TooLargeError    a record is larger than the broker accepts
@@ -36,6 +37,10 @@ class BrokerError(StreamsError):
 
 class TooLargeError(BrokerError):
     """A record is larger than the broker accepts."""
+
+
+class RegistryError(StreamsError):
+    """The schema registry does not do what is asked of it."""
 
 
 class BreakerError(StreamsError):

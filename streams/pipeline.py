@@ -3,7 +3,7 @@
 ::
 
     source topic(s)
-        | ingest    decode, validate, filter by `integrations`, re-key by person
+        | ingest    decode, unwrap, validate, filter by `integrations`, re-key by person
         v
     <app id>-events        one partition holds all events of a person, in order
         | resolve   skip duplicates, learn and apply identities
@@ -29,11 +29,13 @@ With one destination, all of it is one consumer group. With several, resolve put
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from streams import agents
+from streams.avro.reader import AvroReader
+from streams.avro.registry import Registry
 from streams.batching.coalesce import coalesce
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
@@ -46,12 +48,13 @@ from streams.engine.app import ChunkApp
 from streams.engine.chunks import ChunkTopic
 from streams.engine.producer import BatchProducer
 from streams.group import IDENTITIES, Group, changelog_config, seen_table
-from streams.routing.publish import Publisher, published_topic
+from streams.routing.publish import Encode, Publisher, encoders, published_topic
 from streams.routing.resolve import HandOn, Resolve
 from streams.routing.resolved import ResolvedReader, ResolvedWriter
 from streams.routing.route import DELETE, Route
 from streams.settings import Settings
 from streams.source.ingest import Ingest
+from streams.source.unpack import Unpacker
 from streams.telemetry.metrics import AllMetrics
 from streams.topics import TopicSpec, changelog, dead_letters, packed_events
 from streams.web.server import Health
@@ -60,13 +63,19 @@ ACTIONS: Final = ("identify", "track", "page", "group", "alias", "tag", "untag",
 """The per-action streams."""
 
 
+def groups_of(settings: Settings, destinations: Sequence[str]) -> dict[str, Settings]:
+    """The settings of the consumer group that delivers to each destination, by its name."""
+    if len(destinations) == 1:
+        return dict.fromkeys(destinations, settings)
+    return {name: settings.of_group(name) for name in destinations}
+
+
 def owned_topics(settings: Settings, destinations: Sequence[str]) -> list[TopicSpec]:
     """The topics of a pipeline to destinations of these names, but for the source topics."""
-    events, groups = [settings.stage_topic], [settings]
-    tables = [(settings, IDENTITIES)]
+    groups = groups_of(settings, destinations).values()
+    events, tables = [settings.stage_topic], [(settings, IDENTITIES)]
     if len(destinations) > 1:
         events.append(settings.resolved_topic)
-        groups = [settings.of_group(name) for name in destinations]
         tables += [(group, seen_table()) for group in (settings, *groups)]
     else:
         tables.append((settings, seen_table(*destinations)))
@@ -83,6 +92,17 @@ def owned_topics(settings: Settings, destinations: Sequence[str]) -> list[TopicS
     ]
 
 
+async def published_as(
+    settings: Settings, destinations: Sequence[str], registry: Registry | None
+) -> Mapping[str, Mapping[str, Encode]]:
+    """What writes the events that are published, by destination and action.
+
+    Raises ``SettingsError`` and ``RegistryError`` as registering their schema does.
+    """
+    groups = groups_of(settings, destinations)
+    return {name: await encoders(group, ACTIONS, registry) for name, group in groups.items()}
+
+
 class Pipeline:
     """The stages of one worker, wired together."""
 
@@ -93,13 +113,17 @@ class Pipeline:
         sources: Sequence[str],
         destinations: Sequence[Configured],
         producer: BatchProducer,
+        avro: AvroReader,
+        encoders: Mapping[str, Mapping[str, Encode]],
         metrics: AllMetrics,
         health: Health,
         new_app: Callable[[Settings], ChunkApp],
         may_send: Callable[[], bool],
         stop: Callable[[], None],
     ) -> None:
-        """``may_send`` says whether the partitions are still this worker's.
+        """``encoders`` writes what is published, by destination and action; empty: nothing is.
+
+        ``may_send`` says whether the partitions are still this worker's.
 
         ``stop`` is called when so many events die that the worker may not go on.
 
@@ -107,6 +131,7 @@ class Pipeline:
         """
         self._settings = settings
         self._producer = producer
+        self._encoders = encoders
         self._metrics = metrics
         self._health = health
         self._new_app = new_app
@@ -146,7 +171,9 @@ class Pipeline:
             metrics=metrics.of(""),
             tasks=front.tasks,
             consumer=front.consumer,
+            unpacker=Unpacker(avro, max_event_bytes=settings.streams_max_event_bytes),
         )
+        front.app.when_abandoned(ingest.abandon)
         agents.declare_ingest(front.app, ChunkTopic(front.app, topics=list(sources)), ingest)
         agents.declare_resolve(front.app, _topic(front), resolve)
 
@@ -166,7 +193,13 @@ class Pipeline:
         return group
 
     def _deliver(self, group: Group, configured: Configured) -> HandOn:
-        delivery = Delivery(group, configured, self._health, self._may_send)
+        delivery = Delivery(
+            group,
+            configured,
+            self._health,
+            self._may_send,
+            self._encoders.get(configured.destination.name, {}),
+        )
         self._deliveries.append(delivery)
         return delivery.route.take
 
@@ -203,6 +236,7 @@ class Delivery:
         configured: Configured,
         health: Health,
         may_send: Callable[[], bool],
+        encoders: Mapping[str, Encode],
     ) -> None:
         settings = configured.settings
         self._group = group
@@ -222,9 +256,8 @@ class Delivery:
             submit=self._windows.add,
             settlement=group.settlement,
         )
-        publisher = (
-            Publisher(group.producer, group.settings) if settings.streams_publish_actions else None
-        )
+        app_id = group.settings.streams_app_id
+        publisher = Publisher(group.producer, app_id, encoders) if encoders else None
         agents.declare_actions(group.app, channels, self.route, publisher)
         group.when_draining(self._windows.flush_all)
         group.app.when_abandoned(self._abandon)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -48,6 +48,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class PublishFormat(StrEnum):
+    """How an event is written to a published topic."""
+
+    JSON = "json"
+    AVRO = "avro"
+
+
 class Settings(BaseSettings):
     """The settings of a worker; field names are the variables' names in lower case.
 
@@ -77,6 +84,15 @@ class Settings(BaseSettings):
     kafka_ssl_ca: Path | None = Field(None, description="file with the CA of the brokers")
     kafka_ssl_cert: Path | None = Field(None, description="file with this client's certificate")
     kafka_ssl_key: Path | None = Field(None, description="file with this client's key")
+
+    # The schema registry
+    schema_registry_url: SecretStr | None = Field(
+        None, description="schema registry, for Avro in Confluent wire format"
+    )
+    schema_registry_username: str | None = Field(None, description="its user; may be in the URL")
+    schema_registry_password: SecretStr | None = Field(
+        None, description="its password; may be in the URL"
+    )
 
     streams_session_seconds: float = Field(
         10.0, ge=1, description="silence after which Kafka gives a worker's partitions away"
@@ -119,6 +135,12 @@ class Settings(BaseSettings):
     )
     streams_publish_actions: bool = Field(
         False, description="also publish the resolved events to <app id>-<action> topics"
+    )
+    streams_publish_format: PublishFormat = Field(
+        PublishFormat.JSON, description="... as json or avro"
+    )
+    streams_avro_schemas: Path | None = Field(
+        None, description="folder of .avsc files: more schemas for single-object encoding"
     )
 
     # Windows and delivery
@@ -257,14 +279,12 @@ class Settings(BaseSettings):
     @field_validator("encharge_api_url", "encharge_ingest_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
-        try:
-            url = urlsplit(value)
-            is_complete = url.scheme in ("http", "https") and url.hostname and url.port != 0
-        except ValueError as error:
-            raise ValueError(f"is not a URL: {error}") from error
-        if not is_complete:
-            raise ValueError("must be http:// or https:// and a host")
-        return value.rstrip("/")
+        return _checked_url(value)
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _registry_url(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(_checked_url(value.get_secret_value()))
 
     @field_validator("kafka_sasl_password")
     @classmethod
@@ -335,6 +355,26 @@ class Settings(BaseSettings):
             return self.api_key
         return self.encharge_write_key.get_secret_value()
 
+    @property
+    def registry_url(self) -> str | None:
+        """The address of the schema registry, without a login."""
+        if self.schema_registry_url is None:
+            return None
+        url = urlsplit(self.schema_registry_url.get_secret_value())
+        return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
+
+    @property
+    def registry_login(self) -> tuple[str, str] | None:
+        """User and password for the schema registry: its own settings, else those of the URL."""
+        if self.schema_registry_url is None:
+            return None
+        url = urlsplit(self.schema_registry_url.get_secret_value())
+        user = self.schema_registry_username or unquote(url.username or "")
+        password = unquote(url.password or "")
+        if self.schema_registry_password is not None:
+            password = self.schema_registry_password.get_secret_value()
+        return (user, password) if user else None
+
     def kafka_client_options(self) -> dict[str, Any]:
         """Addresses and security, as aiokafka's clients take them.
 
@@ -364,6 +404,17 @@ class Settings(BaseSettings):
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"KAFKA_SSL_CA, KAFKA_SSL_CERT, KAFKA_SSL_KEY: {error}") from error
         return context
+
+
+def _checked_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        is_complete = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from error
+    if not is_complete:
+        raise ValueError("must be http:// or https:// and a host")
+    return value.rstrip("/")
 
 
 def load(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -32,6 +32,7 @@ from tests.support.kafka import (
     KafkaUnavailableError,
     find_distribution,
 )
+from tests.support.registry import apicurio, find_registry
 
 ClusterFactory = Callable[..., Coroutine[Any, Any, KafkaCluster]]
 
@@ -64,7 +65,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     if named:
         yield Broker("kafka", named, session_timeout=6.0)
         return
-    _require_distribution()
+    _require(find_distribution)
     cluster = KafkaCluster(folder=tmp_path_factory.mktemp("kafka"))
     asyncio.run(cluster.open())
     try:
@@ -79,7 +80,7 @@ async def kafka_cluster(tmp_path: Path) -> AsyncIterator[ClusterFactory]:
 
     Three nodes take about ten seconds to start and 450 MB. They are gone after the test.
     """
-    _require_distribution()
+    _require(find_distribution)
     async with AsyncExitStack() as stack:
 
         async def make(*, nodes: int = 3, config: Mapping[str, str] | None = None) -> KafkaCluster:
@@ -89,6 +90,14 @@ async def kafka_cluster(tmp_path: Path) -> AsyncIterator[ClusterFactory]:
         yield make
 
 
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real schema registry, shared by all tests of the run."""
+    _require(find_registry)
+    with apicurio(tmp_path_factory.mktemp("registry")) as url:
+        yield url
+
+
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def broker(request: pytest.FixtureRequest) -> Broker:
     """The test runs once on the embedded broker and once on Apache Kafka."""
@@ -96,13 +105,13 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     return found
 
 
-def _require_distribution() -> None:
-    """Skip or fail the test unless Apache Kafka can be started here."""
+def _require(find: Callable[[], Any]) -> None:
+    """Skip or fail the test unless Apache Kafka, or what belongs to it, can be started here."""
     # tests/run.py has tried already, with more time than a test has.
     reason = os.environ.get("STREAMS_KAFKA_UNAVAILABLE")
     if not reason:
         try:
-            find_distribution()
+            find()
         except KafkaUnavailableError as error:
             reason = str(error)
         else:
@@ -193,7 +202,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & {"kafka", "kafka_cluster"}:
+        if fixtures & {"kafka", "kafka_cluster", "registry"}:
             item.add_marker(pytest.mark.kafka)
         if "kafka_cluster" in fixtures:
             # Three brokers fill the machine, and elections are a matter of time.

@@ -123,9 +123,11 @@ def _environment(results: list[Result], *, whole: bool) -> dict[str, str]:
     if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         # Here and not in a test, whose time limit the first download may exceed.
         from tests.support.kafka import KafkaUnavailableError, find_distribution
+        from tests.support.registry import find_registry
 
         try:
             find_distribution()
+            find_registry()
         except KafkaUnavailableError as error:
             environment["STREAMS_KAFKA_UNAVAILABLE"] = str(error)
     return environment

@@ -54,6 +54,7 @@ class Pending:
 
     event: Event
     raw: bytes
+    """The source record's value; the event as JSON where that held several."""
     source: tuple[str, int]
     """Topic and partition of the source record ..."""
     offset: int
@@ -75,6 +76,8 @@ class Pending:
     merged: Sequence[Pending] = ()
     """Earlier events of the same person whose calls this one's stands for."""
     merged_request: Request | None = None
+    json: bytes | None = None
+    """The event as JSON, where ``raw`` is something else."""
     redrive: Redrive | None = None
     """The try that this is, if the event was a dead letter."""
     is_alone: bool = False

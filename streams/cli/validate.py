@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from streams import config as config_module
 from streams import settings as settings_module
+from streams.avro.registry import connected
+from streams.avro.schemas import known
 from streams.config import Config, Problem
 from streams.delivery.sender import HttpSender
 from streams.destinations import registry
@@ -28,14 +30,17 @@ NO_KEY: Final = "<ENCHARGE_API_KEY>"
 HELP = """Check settings, mappings and triggers; everything that is wrong is told at once.
 
 What is wrong in the file has a line FILE:LINE: path: what is wrong; what to do. Exit status 2
-if something is wrong, 1 if --online and Encharge refuses the key.
+if something is wrong, 1 if --online and Encharge refuses the key or the schema registry does
+not answer.
 
 Example: STREAMS_CONFIG=streams.yaml streams validate --online
 """
 
 
 def validate(
-    online: bool = typer.Option(False, "--online", help="Also try the API key at Encharge."),
+    online: bool = typer.Option(
+        False, "--online", help="Also try the API key, and the schema registry."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
     """See ``HELP``."""
@@ -43,7 +48,10 @@ def validate(
     try:
         settings, config = load()
         destinations = registry.build(settings, config)
+        known(settings.streams_avro_schemas)
         found = [_describe(each, online=online) for each in destinations]
+        if online:
+            asyncio.run(_check_registry(settings))
     except StreamsError as error:
         if as_json:
             _print_json(errors=[_as_data(fault) for fault in error.args], warnings=warnings)
@@ -61,6 +69,8 @@ def validate(
             objects = ", ".join(told["objects"]) or "none"
             print(f"online      {each.settings.encharge_api_url} accepts the key")
             print(f"objects     {objects}: what Create or Update Object may name")
+    if online and settings.registry_url is not None:
+        print(f"online      {settings.registry_url} answers as a schema registry")
 
 
 def _describe(configured: Configured, *, online: bool) -> dict[str, Any]:
@@ -121,6 +131,12 @@ def _as_data(fault: Any) -> dict[str, Any]:
 def _print_json(*, errors: Sequence[Any], **data: Any) -> None:
     text = orjson.dumps({"valid": not errors, "errors": errors, **data})
     print(text.decode())
+
+
+async def _check_registry(settings: Settings) -> None:
+    async with connected(settings) as schema_registry:
+        if schema_registry is not None:
+            await schema_registry.check()
 
 
 async def _ask(settings: Settings) -> list[str]:

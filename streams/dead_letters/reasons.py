@@ -21,7 +21,11 @@ class Reason(NamedTuple):
 
 
 REASONS: Final = {
-    "empty": Reason("ingest", "the record has no value", "none: the producer's mistake"),
+    "empty": Reason(
+        "ingest",
+        "the record has no value, or is an envelope without an event",
+        "none: the producer's mistake",
+    ),
     "not-json": Reason("ingest", "the value is not JSON", "none: the producer's mistake"),
     "invalid-utf8": Reason("ingest", "the value is not UTF-8", "none: the producer's mistake"),
     "not-an-object": Reason(
@@ -57,6 +61,26 @@ REASONS: Final = {
         "resolve",
         "redriven for a destination that `STREAMS_CONFIG` does not name any more",
         "give a destination that name, then redrive",
+    ),
+    "no-registry": Reason(
+        "ingest",
+        "Avro in Confluent's wire format, and `SCHEMA_REGISTRY_URL` is not set",
+        "set it, then redrive",
+    ),
+    "unknown-schema": Reason(
+        "ingest",
+        "Avro whose schema nobody knows: not the registry by its id, nor anyone by its fingerprint",
+        "register the schema or put it into `STREAMS_AVRO_SCHEMAS`, then redrive",
+    ),
+    "unusable-schema": Reason(
+        "ingest",
+        "the registry's schema is no Avro schema",
+        "none: the producer's mistake",
+    ),
+    "not-avro": Reason(
+        "ingest",
+        "the value does not follow the Avro schema that it names",
+        "none: the producer's mistake",
     ),
     "invalid-payload": Reason(
         "deliver",

@@ -15,6 +15,7 @@ import orjson
 from streams.destinations.base import Request
 
 MAX_ANSWER_BYTES = 64 * 1024
+"""Enough to classify an answer and to show it to a person."""
 KEEP_ALIVE_SECONDS = 5.0
 
 
@@ -46,7 +47,15 @@ class HttpSender:
     than the call (bench/README.md).
     """
 
-    def __init__(self, *, max_connections: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        timeout_seconds: float,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        """``max_answer_bytes``: what is read of an answer; the rest is let go."""
+        self._max_answer_bytes = max_answer_bytes
         self._connections = max_connections
         self._timeout = timeout_seconds
         self._timeouts = {"timeout": httpx.Timeout(timeout_seconds).as_dict()}
@@ -81,7 +90,7 @@ class HttpSender:
             async with asyncio.timeout(self._timeout):
                 response = await self._transport.handle_async_request(message)
                 try:
-                    body = await _beginning(response)
+                    body = await _beginning(response, self._max_answer_bytes)
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -96,8 +105,8 @@ class HttpSender:
         await self._transport.aclose()
 
 
-async def _beginning(response: httpx.Response) -> bytes:
-    """What is read of an answer: enough to classify it and to show it to a person."""
+async def _beginning(response: httpx.Response, max_bytes: int) -> bytes:
+    """What is read of an answer."""
     parts: list[bytes] = []
     size = 0
     # Nothing compressed was asked for; if it is all the same, httpx knows what to do.
@@ -105,6 +114,6 @@ async def _beginning(response: httpx.Response) -> bytes:
     async for part in stream:  # type: ignore[union-attr]
         parts.append(part)
         size += len(part)
-        if size >= MAX_ANSWER_BYTES:
+        if size >= max_bytes:
             break
-    return b"".join(parts)[:MAX_ANSWER_BYTES]
+    return b"".join(parts)[:max_bytes]

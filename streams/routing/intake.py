@@ -194,8 +194,13 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
     topic, source_partition = source
     partition, position = record.partition, record.offset << ITEM_BITS
     items: list[tuple[int, Pending | Event]] = []
-    for (kind, lane, offset, timestamp, *more), raw in packed.unpack(record.value):
+    for (kind, lane, offset, timestamp, *more), payload in packed.unpack(record.value):
         error = None
+        redrive = Redrive(*more[0]) if more and more[0] else None
+        raw = original = payload
+        if len(more) > 1 and more[1]:
+            # The event, and behind it what it was on the source topic (streams.source.ingest).
+            raw, original = payload[: -more[1]], payload[-more[1] :]
         try:
             event = orjson.loads(raw)
             normalise(event, topic, source_partition, offset, timestamp / 1000)
@@ -207,15 +212,11 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
             error = _explain(raw, Origin(topic, source_partition, offset), failure)
             event = {"type": "invalid", "messageId": f"{topic}-{source_partition}-{offset}"}
         if kind != NOTE:
-            redrive = None
-            if more:
-                late, *known = more
-                redrive = Redrive(*late) if late else None
-                if known:
-                    put_in(event, *known)
+            if len(more) > 2:
+                put_in(event, *more[2:])
             event = Pending(
                 event,
-                raw,
+                original,
                 source,
                 offset,
                 lane,
@@ -227,6 +228,7 @@ def _read_record(record: Any, progress: Progress) -> list[tuple[int, Pending | E
                 [],
                 error,
                 redrive=redrive,
+                json=None if raw is original else raw,
             )
         items.append((position, event))
         position += 1

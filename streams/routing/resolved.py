@@ -60,15 +60,20 @@ def _records(events: Sequence[Pending]) -> Iterator[Record]:
             (TOPIC_HEADER, topic.encode()),
             (PARTITION_HEADER, str(source_partition).encode()),
         ]
-        items = ((_header(event), event.raw) for event in neighbours)
+        items = map(_item, neighbours)
         for heads, payloads in packed.split(items, PACK_BYTES):
             yield Record(None, packed.pack(heads, payloads), headers)
 
 
-def _header(event: Pending) -> packed.Header:
+def _item(event: Pending) -> tuple[packed.Header, bytes]:
+    """As ingest writes it, and what was found out."""
     redrive = tuple(event.redrive) if event.redrive else None
     produced_ms = round(event.produced_at * 1000)
-    return EVENT, event.lane, event.offset, produced_ms, redrive, *found_out(event.event)
+    original, payload = 0, event.raw
+    if event.json is not None:
+        original, payload = len(event.raw), event.json + event.raw
+    header = (EVENT, event.lane, event.offset, produced_ms, redrive, original)
+    return (*header, *found_out(event.event)), payload
 
 
 class ResolvedReader:

@@ -27,7 +27,7 @@ def normalise(event: Event, topic: str, partition: int, offset: int, produced_at
                 event[name] = None
     if event.get("messageId") is None:
         # From the record's coordinates, so that reading the record again gives the same id.
-        event["messageId"] = f"kafka-{topic}-{partition}-{offset}"
+        event["messageId"] = default_id(topic, partition, offset)
     if event.get("timestamp") is None:
         event["timestamp"] = happened_at(event, produced_at)
     if event["type"] == "identify" and event.get("traits") is None:
@@ -35,6 +35,11 @@ def normalise(event: Event, topic: str, partition: int, offset: int, produced_at
         context = event.get("context")
         if context is not None and type(context.get("traits")) is dict:
             event["traits"] = context["traits"]
+
+
+def default_id(topic: str, partition: int, offset: int) -> str:
+    """The messageId of an event that brings none, from the source record's coordinates."""
+    return f"kafka-{topic}-{partition}-{offset}"
 
 
 def person_key(anonymous_id: str | float | None, user_id: str | float | None) -> str:

@@ -19,6 +19,11 @@ import streams
 ROOT = Path(streams.__file__).parent
 
 PURE = (
+    "streams.avro.codec",
+    "streams.avro.event",
+    "streams.avro.reader",
+    "streams.avro.schemas",
+    "streams.avro.wire",
     "streams.batching",
     "streams.dead_letters.breaker",
     "streams.dead_letters.letter",
@@ -50,9 +55,11 @@ PURE = (
     "streams.replay.times",
     "streams.routing.triggers",
     "streams.source.decode",
+    "streams.source.envelopes",
     "streams.source.head",
     "streams.source.integrations",
     "streams.source.normalise",
+    "streams.source.unpack",
     "streams.source.validate",
 )
 """Domain rules: they can be understood, tested and used without Kafka or a network."""

@@ -11,12 +11,17 @@ import orjson
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from streams import moments
+from streams.avro.codec import decoder, encoder
+from streams.avro.reader import AvroReader
+from streams.avro.schemas import RESOLVED_EVENT, SEGMENT_EVENT, parse, text_of
 from streams.errors import InvalidEvent
 from streams.events import Event
 from streams.source.decode import decode
 from streams.source.head import read_head
 from streams.source.integrations import enabled
 from streams.source.normalise import normalise, person_key
+from streams.source.unpack import Unpacker
 from streams.source.validate import TYPES, validate
 
 patiently = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -145,3 +150,43 @@ def test_times_at_the_ends_of_the_calendar(original: str, sent: str, received: s
     # Each is a time by itself; in UTC, or their difference, they may be none.
     event = {"originalTimestamp": original, "sentAt": sent, "receivedAt": received}
     assert_goes_through(orjson.dumps({"type": "track", "userId": "u", **event}))
+
+
+AVRO = {name: parse(text_of(name)) for name in (SEGMENT_EVENT, RESOLVED_EVENT)}
+
+
+@patiently
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(b"\x0atrack".__add__))
+@example(b"")
+def test_whatever_bytes_are_avro_or_are_refused(payload: bytes) -> None:
+    for schema in AVRO.values():
+        with contextlib.suppress(InvalidEvent):
+            assert isinstance(orjson.loads(decoder(schema)(payload)), dict)
+
+
+@patiently
+@given(st.binary(max_size=40), st.sampled_from([b"", b"\x00", b"\xc3\x01", b'{"batch":[', b"[{"]))
+def test_whatever_is_on_the_topic_has_an_outcome(rest: bytes, start: bytes) -> None:
+    failure = InvalidEvent("not-json", "x")
+    unpacker = Unpacker(AvroReader(AVRO.values()), max_event_bytes=1000)
+    try:
+        found = unpacker.events(start + rest, failure, "id")
+    except InvalidEvent:
+        return
+    assert found
+
+
+@patiently
+@given(fields(good=True))
+def test_an_event_comes_back_from_avro_as_it_was(event: Event) -> None:
+    found = read(orjson.dumps(event))
+    if found is None:
+        return
+    normalise(found, *WHERE, 1_700_000_000.0)
+    for schema in AVRO.values():
+        back = orjson.loads(decoder(schema)(encoder(schema, b"")(found)))
+        again = {name: value for name, value in found.items() if value is not None}
+        for name in ("timestamp", "originalTimestamp", "sentAt", "receivedAt"):
+            if name in again:
+                again[name] = moments.iso(moments.parse(again[name]))
+        assert back == again

@@ -101,6 +101,13 @@ class FakeConsumer:
     def __init__(self) -> None:
         self._committed_offset: dict[TP, int] = {}
         self.acked: list[Chunk] = []
+        self.paused: set[Any] = set()
+
+    def pause_partitions(self, tps: Iterable[Any]) -> None:
+        self.paused.update(tps)
+
+    def resume_partitions(self, tps: Iterable[Any]) -> None:
+        self.paused.difference_update(tps)
 
     def ack(self, chunk: Chunk) -> bool:
         self.acked.append(chunk)

@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -88,8 +88,12 @@ class Distribution:
 
 def cache_dir() -> Path:
     """Where the jars are kept between runs; named by the version of Kafka, outside the checkout."""
+    return cache_base() / f"kafka-{pinned_version(POM, 'kafka.version')}"
+
+
+def cache_base() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "encharge-streams" / f"kafka-{_pinned_version()}"
+    return Path(base) / "encharge-streams"
 
 
 @cache
@@ -101,23 +105,25 @@ def find_distribution() -> Distribution:
     Raises:
         KafkaUnavailableError: no Java 17, no Maven, or Maven could not resolve the jars.
     """
-    java = _java()
+    java = find_java()
     home = os.environ.get("KAFKA_HOME")
     if home:
         libs = Path(home) / "libs"
         if not any(libs.glob("kafka_2.13-*.jar")):
             raise KafkaUnavailableError(f"KAFKA_HOME={home} has no libs/kafka_2.13-*.jar")
         return Distribution(java, f"{libs}/*")
-    return Distribution(java, f"{_resolved_jars()}/*")
+    return Distribution(java, f"{fetched(POM, cache_dir())}/*")
 
 
-def _pinned_version() -> str:
-    version = ET.parse(POM).findtext(".//{*}properties/{*}kafka.version")
-    assert version, f"{POM} names no kafka.version"
+def pinned_version(pom: Path, name: str) -> str:
+    """The version that a pom gives as the property ``name``."""
+    version = ET.parse(pom).findtext(f".//{{*}}properties/{{*}}{name}")
+    assert version, f"{pom} names no {name}"
     return version
 
 
-def _java() -> str:
+def find_java() -> str:
+    """A Java 17. Raises `KafkaUnavailableError`."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which(f"{home}/bin/java" if home else "java")
     if java is None:
@@ -131,9 +137,17 @@ def _java() -> str:
     return java
 
 
-def _resolved_jars() -> Path:
-    """The cache folder, filled by Maven unless it already holds what the pom asks for."""
-    folder, wanted = cache_dir(), POM.read_bytes()
+def fetched(
+    pom: Path,
+    folder: Path,
+    goal: str = "copy-dependencies",
+    finish: Callable[[Path], None] = lambda _: None,
+) -> Path:
+    """``folder``, filled by Maven unless it already holds what ``pom`` asks for.
+
+    ``finish`` is called with what is there before anybody else sees it.
+    """
+    wanted = pom.read_bytes()
 
     def complete() -> bool:
         with suppress(FileNotFoundError):
@@ -144,7 +158,7 @@ def _resolved_jars() -> Path:
         return folder
     maven = shutil.which("mvn")
     if maven is None:
-        raise KafkaUnavailableError(f"there is no Maven to fetch Kafka with: {INSTALL_HINT}")
+        raise KafkaUnavailableError(f"there is no Maven to fetch it with: {INSTALL_HINT}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # One run fetches, the others wait for it. The folder appears whole or not at all.
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
@@ -155,10 +169,10 @@ def _resolved_jars() -> Path:
             fresh = Path(work) / "fresh"
             fresh.mkdir()
             (fresh / "pom.xml").write_bytes(wanted)
-            goal = "dependency:copy-dependencies"
             command = [maven, "--batch-mode", "--quiet", "--no-transfer-progress"]
-            command += ["--strict-checksums", f"--file={fresh}/pom.xml", goal]
-            command += ["-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
+            command += ["--strict-checksums", f"--file={fresh}/pom.xml"]
+            command += [f"dependency:{goal}", f"-DoutputDirectory={fresh}"]
+            command += ["-DincludeScope=runtime"]
             try:
                 done = subprocess.run(
                     tied_to_parent(command),
@@ -172,7 +186,8 @@ def _resolved_jars() -> Path:
                 raise KafkaUnavailableError(f"Maven took over {_MAVEN_SECONDS} s") from error
             if done.returncode:
                 said = (done.stdout + done.stderr).strip()[-_LOG_TAIL_BYTES:]
-                raise KafkaUnavailableError(f"Maven could not fetch Kafka:\n{said}")
+                raise KafkaUnavailableError(f"Maven could not fetch {folder.name}:\n{said}")
+            finish(fresh)
             if folder.exists():
                 folder.rename(Path(work) / "old")
             fresh.rename(folder)
@@ -186,7 +201,7 @@ def _lock_exclusively(descriptor: int, *, seconds: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise KafkaUnavailableError("another test run is fetching Kafka for ever") from None
+                raise KafkaUnavailableError("another test run is fetching it for ever") from None
             time.sleep(0.2)
         else:
             return
@@ -378,7 +393,7 @@ class KafkaCluster:
         self._folder = tempfile.TemporaryDirectory(
             dir=self._parent, prefix="streams-kafka-", ignore_cleanup_errors=True
         )
-        ports = _free_ports(2 * self._count)
+        ports = free_ports(2 * self._count)
         for i in range(1, self._count + 1):
             folder = Path(self._folder.name) / str(i)
             folder.mkdir()
@@ -593,7 +608,7 @@ def _new_cluster_id() -> str:
             return text
 
 
-def _free_ports(count: int) -> Iterator[int]:
+def free_ports(count: int) -> Iterator[int]:
     """Ports that nobody listens on, all different.
 
     From below the range that the kernel gives to outgoing connections: a node that is down for a

@@ -15,7 +15,7 @@ from streams.settings import LogFormat, SecurityProtocol, Settings, TableStore, 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.upper().startswith(("KAFKA_", "STREAMS_", "ENCHARGE_")):
+        if name.upper().startswith(("KAFKA_", "SCHEMA_", "STREAMS_", "ENCHARGE_")):
             monkeypatch.delenv(name)
 
 
@@ -112,6 +112,9 @@ BAD = [
     ("KAFKA_SECURITY_PROTOCOL", "TLS"),
     ("ENCHARGE_API_URL", "api.encharge.io"),
     ("ENCHARGE_INGEST_URL", "ftp://ingest.encharge.io"),
+    ("SCHEMA_REGISTRY_URL", "registry:8081"),
+    ("SCHEMA_REGISTRY_URL", "http://user:secret@"),
+    ("STREAMS_PUBLISH_FORMAT", "protobuf"),
 ]
 
 
@@ -154,6 +157,18 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as caught:
         load()
     assert "top-secret" not in str(caught.value)
+
+
+def test_a_login_in_the_url_of_the_registry_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "https://me:secret@registry:8081/api/")
+    found = load()
+    assert "secret" not in f"{found!r}{found}{found.registry_url}"
+    assert found.registry_url == "https://registry:8081/api"
+    assert found.registry_login == ("me", "secret")
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "ftp://me:secret@registry")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert "secret" not in str(caught.value)
 
 
 def test_the_api_key_is_required_where_it_is_used_and_stands_in_for_the_write_key() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from streams.replay.formats.base import Inner
 from streams.replay.times import iso
+from streams.source.envelopes.base import Inner
+from streams.source.normalise import default_id
 
 
 class _Line(msgspec.Struct):
@@ -42,7 +43,7 @@ class Kcat:
         return (
             Inner(
                 payload.encode() if isinstance(payload, str) else orjson.dumps(payload),
-                message_id=f"kafka-{record.topic}-{record.partition}-{record.offset}",
+                message_id=default_id(record.topic, record.partition, record.offset),
                 produced_at=_time(record.ts),
             ),
         )

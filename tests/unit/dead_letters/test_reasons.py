@@ -12,7 +12,7 @@ from streams.dead_letters.redrive import Place, Redrive, headers
 from streams.delivery import deliver
 from streams.events import Origin
 from streams.gateway import server
-from streams.routing import resolve
+from streams.routing import intake
 from streams.source import ingest
 from tests.unit.dead_letters.test_letter import LETTER
 
@@ -43,7 +43,7 @@ def test_every_reason_in_the_code_is_explained_and_no_other() -> None:
 
 
 def test_the_stages_are_those_that_bury() -> None:
-    assert [module.STAGE for module in (server, ingest, resolve, deliver)] == list(STAGES)
+    assert [module.STAGE for module in (server, ingest, intake, deliver)] == list(STAGES)
     assert {reason.stage for reason in REASONS.values()} <= {*STAGES, "any"}
 
 

@@ -297,3 +297,9 @@ def test_avro_records_are_events() -> None:
         }
         for number in ("m-1", "m-2")
     ]
+
+
+def test_a_dumped_record_of_several_events_names_them_as_a_worker_does() -> None:
+    batch = {"batch": [without("messageId"), EVENT, without("messageId")]}
+    found = read(kcat(text(batch)))
+    assert [event["messageId"] for event in found] == ["kafka-t-3-7-0", "m-1", "kafka-t-3-7-2"]

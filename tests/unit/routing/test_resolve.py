@@ -243,6 +243,19 @@ async def test_what_an_event_carries_is_what_was_read(world: World) -> None:
     assert b'"messageId":"1"' in mapped.raw
 
 
+async def test_what_an_event_was_on_the_source_topic_is_kept_for_its_dead_letter(
+    world: World,
+) -> None:
+    body, original = orjson.dumps(event("1", anonymousId="a")), b"\x00as it was{"
+    heads = [(EVENT, "a", 5, 0, None, len(original)), (EVENT, "a", 6, 0)]
+    headers = [(TOPIC_HEADER, b"source"), (PARTITION_HEADER, b"3")]
+    bare = orjson.dumps(event("2", anonymousId="a"))
+    value = packed.pack(heads, [body + original, bare])
+    await world.resolve.take(chunk([record(value, topic="stage", headers=headers)], "stage"))
+    world.map()
+    assert [(e.event["messageId"], e.raw) for e in world.events()] == [("1", original), ("2", bare)]
+
+
 # -- duplicates
 
 

@@ -131,6 +131,19 @@ async def test_an_event_arrives_as_it_was_resolved_and_as_it_came(world: World) 
     assert found.event["context"]["traits"]["email"] == "e@example.com"
 
 
+async def test_what_was_avro_is_read_as_json_and_buried_as_it_came(world: World) -> None:
+    sent = resolved("1")
+    sent.json, sent.raw = sent.raw, b"\x00Avro"
+    sent.redrive = Redrive(1, "0@3", is_resolved=True, user="u", destination="fake")
+    await world.writer.take(0, [sent, resolved("2")])
+    await world.read()
+    first, second = world.handed
+    assert (first.raw, first.json) == (sent.raw, sent.json)
+    assert first.redrive == sent.redrive
+    assert (name_of(first), name_of(second)) == ("1", "2")
+    assert second.json is None
+
+
 async def test_order_holds_across_source_partitions(world: World) -> None:
     events = [resolved(str(number)) for number in range(6)]
     for number, one in enumerate(events):

@@ -8,6 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.avro import codec
+from streams.avro.reader import AvroReader, Schemas, Written
+from streams.avro.schemas import RESOLVED_EVENT, text_of
 from streams.dead_letters import redrive
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.redrive import Place, Redrive
@@ -15,6 +18,7 @@ from streams.engine import packed
 from streams.errors import BrokerError
 from streams.events import Origin
 from streams.source.ingest import CHUNKS_AHEAD, EVENT, NOTE, Ingest, partition_of
+from streams.source.unpack import Unpacker
 from streams.telemetry.metrics import Metrics
 from tests.support.fakes import (
     Failures,
@@ -30,7 +34,7 @@ PARTITIONS = 4
 
 
 class World:
-    def __init__(self, destinations: int = 1) -> None:
+    def __init__(self, registry: Schemas | None = None, destinations: int = 1) -> None:
         self.producer = FakeProducer()
         self.consumer = FakeConsumer()
         self.metrics = Metrics()
@@ -45,6 +49,7 @@ class World:
             metrics=self.metrics,
             tasks=self.failures.tasks(),
             consumer=lambda: self.consumer,
+            unpacker=Unpacker(AvroReader([], registry), max_event_bytes=1000),
         )
 
     def items(self) -> dict[int, list[tuple[list[Any], Any]]]:
@@ -282,3 +287,164 @@ async def test_what_is_about_an_id_is_not_told_again_where_it_is_known(
     raw = event(kind, userId="new", previousId="old")
     await world.ingest.take(chunk([record(raw, 99, headers=headers)]))
     assert len(world.items()) == partitions
+
+
+# -- values that are no event as they stand
+
+
+class SlowRegistry:
+    """A registry whose answers are waited for."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.asked: list[int] = []
+
+    async def schema(self, id: int) -> Written | None:
+        self.asked.append(id)
+        await self.answers.wait()
+        return Written("AVRO", text_of(RESOLVED_EVENT)) if id == 7 else None
+
+
+def avro(number: int, id: int = 7) -> bytes:
+    """An event in Confluent's wire format."""
+    fields = {"type": "track", "timestamp": "2026-11-02T08:00:00.000Z", "userId": "u"}
+    return codec.resolved(id)({**fields, "messageId": f"m-{number}"})
+
+
+def names(world: World) -> list[str]:
+    """The messageIds on the stage topic, in order."""
+    return [
+        orjson.loads(raw[: -header[5]] if len(header) > 5 else raw)["messageId"]
+        for records in world.producer.to("stage").values()
+        for stored in records
+        for header, raw in packed.unpack(stored.value)
+    ]
+
+
+async def test_a_partition_waits_for_its_schemas_and_others_go_on() -> None:
+    registry = SlowRegistry()
+    world = World(registry)
+    waiting = [chunk([record(avro(n), n)]) for n in range(3)]
+    waiting.append(chunk([record(event(userId="u", messageId="m-3"), 3)]))
+    other = chunk([record(event(userId="u", messageId="other"), partition=1)], partition=1)
+    for one in (*waiting, other):
+        await world.ingest.take(one)
+    await turns()
+    assert world.consumer.paused == {waiting[0].tp}
+    assert world.consumer.acked == [other]
+    registry.answers.set()
+    await turns(60)
+    assert world.consumer.paused == set()
+    assert world.consumer.acked == [other, *waiting]
+    assert names(world) == ["other", "m-0", "m-1", "m-2", "m-3"]
+    assert registry.asked == [7]
+    assert samples(world.metrics).get("streams_events_dead_lettered_total", 0) == 0
+    # What is known by now is taken at once.
+    await world.ingest.take(chunk([record(avro(4), 4)]))
+    assert world.consumer.paused == set()
+    assert registry.asked == [7]
+
+
+async def test_a_partition_that_waits_may_be_taken_away_and_come_back() -> None:
+    registry = SlowRegistry()
+    world = World(registry)
+    waiting = [chunk([record(avro(n, id), n)]) for n, id in enumerate((7, 8))]
+    for one in waiting:
+        await world.ingest.take(one)
+    await turns()
+    for one in waiting:
+        one.abandoned = True
+    world.ingest.abandon()
+    registry.answers.set()
+    registry.answers = asyncio.Event()
+    # Back again, and the first schema that it needs is another one.
+    again = chunk([record(avro(0, 9), 0), record(avro(1, 7), 1)])
+    await world.ingest.take(again)
+    await turns(60)
+    assert world.consumer.paused == {again.tp}, "the earlier wait is over, this one is not"
+    assert registry.asked == [7, 9], "nothing is asked for what was taken away"
+    registry.answers.set()
+    await turns(60)
+    assert world.consumer.acked == [again]
+    assert names(world) == ["m-1"]
+    assert world.consumer.paused == set()
+    assert world.failures == []
+
+
+async def test_an_unknown_schema_is_a_dead_letter_with_the_original_bytes() -> None:
+    registry = SlowRegistry()
+    registry.answers.set()
+    world = World(registry)
+    raw = avro(0, id=8)
+    await world.ingest.take(chunk([record(raw), record(avro(1), 1)]))
+    await turns(60)
+    [[letter]] = world.producer.to("dead").values()
+    assert letter.value == raw
+    assert dict(letter.headers)["dlq.reason"] == b"unknown-schema"
+    assert b"8" in dict(letter.headers)["dlq.text"]
+    assert names(world) == ["m-1"]
+
+
+async def test_what_the_value_was_travels_behind_the_event() -> None:
+    registry = SlowRegistry()
+    registry.answers.set()
+    world = World(registry)
+    jitsu = orjson.dumps({"httpPayload": {"type": "page", "userId": "u"}, "messageId": "j"})
+    values = [avro(0), jitsu, event(userId="u", messageId="bare")]
+    await world.ingest.take(chunk(record(value, n) for n, value in enumerate(values)))
+    await turns(60)
+    [[stored]] = world.producer.to("stage").values()
+    (first, second, bare) = packed.unpack(stored.value)
+    for (header, payload), value in ((first, values[0]), (second, values[1])):
+        assert header[4:] == [None, len(value)]
+        assert payload.endswith(value)
+        assert orjson.loads(payload.removesuffix(value))["userId"] == "u"
+    assert bare == ([EVENT, "u", 2, 1_700_000_000_002], values[2])
+
+
+async def test_a_large_original_is_left_out() -> None:
+    world = World()
+    padding = "x" * 1_000_000
+    value = orjson.dumps({"httpPayload": {"type": "page", "userId": "u"}, "httpHeaders": padding})
+    await world.ingest.take(chunk([record(value)]))
+    [[stored]] = world.producer.to("stage").values()
+    [(header, payload)] = packed.unpack(stored.value)
+    assert header[4:] == [None]
+    assert orjson.loads(payload)["userId"] == "u"
+
+
+async def test_the_events_of_a_batch_are_counted_each() -> None:
+    world = World()
+    batch = [
+        {"type": "page", "userId": "a", "messageId": "1"},
+        {"type": "page", "userId": "b", "integrations": {"Fake": False}},
+        {"type": "page"},
+        {"type": "alias", "userId": "a", "previousId": "p"},
+    ]
+    value = orjson.dumps({"batch": batch})
+    await world.ingest.take(chunk([record(value, 5, key=b"k"), record(event(userId="a"), 6)]))
+    await turns()
+    kinds = [(h[0], e["type"]) for items in world.items().values() for h, e in items]
+    assert kinds.count((EVENT, "page")) == kinds.count((EVENT, "track")) == 1
+    assert kinds.count((EVENT, "alias")) == 1
+    assert kinds.count((NOTE, "alias")) == PARTITIONS - 1
+    found = samples(world.metrics)
+    assert found["streams_events_filtered_total"] == 1
+    assert found["streams_events_dead_lettered_total"] == 1
+    assert found["streams_events_consumed_total"] == 2
+    [[letter]] = world.producer.to("dead").values()
+    # The one that is none, not the whole: that is what a redrive sends again.
+    assert orjson.loads(letter.value) == {"type": "page", "messageId": "kafka-source-0-5-2"}
+    assert dict(letter.headers)["dlq.offset"] == b"5"
+
+
+async def test_a_redriven_envelope_is_late_and_keeps_what_it_was() -> None:
+    world = World()
+    value = orjson.dumps({"httpPayload": {"type": "page", "userId": "u"}})
+    redriven = Redrive(1, "0@3", True, "u")
+    headers = redrive.headers(redriven, Place(Origin("source", 0, 4), 1_600_000_000_000))
+    await world.ingest.take(chunk([record(value, 9, headers=headers)]))
+    [[stored]] = world.producer.to("stage").values()
+    [(header, payload)] = packed.unpack(stored.value)
+    assert header == [EVENT, "u", 4, 1_600_000_000_000, list(redriven), len(value)]
+    assert payload.endswith(value)

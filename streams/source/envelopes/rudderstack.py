@@ -8,7 +8,7 @@ from contextlib import suppress
 import msgspec
 import orjson
 
-from streams.replay.formats.base import Inner
+from streams.source.envelopes.base import Inner
 
 
 class _Line(msgspec.Struct):

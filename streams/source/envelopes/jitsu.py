@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streams.replay.formats.base import Inner
+from streams.source.envelopes.base import Inner
 
 
 class _Line(msgspec.Struct):

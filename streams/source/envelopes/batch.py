@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from streams.replay.formats.base import Inner
+from streams.source.envelopes.base import Inner
 
 _MERGED: Final = ("context", "integrations")
 _SHARED: Final = ("sentAt", "receivedAt")

@@ -1,0 +1,1 @@
+"""Avro: values on the source topic and on the published ones (docs/formats.md)."""
