@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: run test check lock bench clean help
+.PHONY: run test check lock metrics bench clean help
 
 run: $(VENV)/.ready ## Broker, Encharge stand-in, worker and a sample log, end to end (ARGS=--exit stops at the end)
 	$(BIN)/streams dev up $(ARGS)
@@ -36,6 +36,9 @@ lock: ## Resolve the dependencies again and write requirements/ (needs uv)
 	  --python-version 3.11 pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+
+metrics: $(VENV)/.ready ## Write docs/metrics.md from the code
+	$(BIN)/python -m streams.telemetry.page > docs/metrics.md
 
 clean: ## Remove the environment and what runs leave behind
 	rm -rf $(VENV) .streams .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -24,7 +24,8 @@ from streams.errors import BreakerError, BrokerError, SettingsError
 from streams.pipeline import Pipeline, changelogs, published, store_root
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import Metrics
-from streams.web.server import Health, serve
+from streams.telemetry.summary import Summary
+from streams.web.server import Health, Reason, serve
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,9 @@ LEASE_SHARE = 1 - 1 / HEARTBEATS
 
 CRASH_SECONDS = 20.0
 """For the orderly end of a worker that crashed."""
+
+BROKER_SECONDS = 5.0
+"""How often Kafka is asked for a sign of life, and how long it has for it."""
 
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
@@ -90,7 +94,12 @@ async def run(
         stop=stop.set,
     )
     health.watch(app)
+    health.watch_destination(pipeline.destination_away_because)
+    metrics.before_reading(lambda: _tell_readiness(health, metrics))
+    summary = Summary(destination.name, metrics.totals)
     lease.keep()
+    watching = asyncio.ensure_future(_watch_broker(producer, health))
+    summing = asyncio.ensure_future(summary.tell_now_and_then())
     try:
         async with serve(settings, metrics, health) as address:
             started(address)
@@ -112,9 +121,25 @@ async def run(
         if app.crashed:
             raise BrokerError(_why_crashed(settings, app.crash_reason))
     finally:
+        watching.cancel()
+        summing.cancel()
+        summary.tell()
         await pipeline.close()
         await producer.stop()
         lease.end()
+
+
+async def _watch_broker(producer: BatchProducer, health: Health) -> None:
+    while True:
+        answers = await producer.reaches_a_broker(within=BROKER_SECONDS)
+        health.broker_away(None if answers else "no broker answers")
+        await asyncio.sleep(BROKER_SECONDS)
+
+
+def _tell_readiness(health: Health, metrics: Metrics) -> None:
+    holding = health.not_ready()
+    for reason in Reason:
+        metrics.not_ready(reason, reason in holding)
 
 
 def _end_within(seconds: float) -> None:

@@ -39,6 +39,7 @@ from streams.dead_letters.breaker import Breaker, Trip
 from streams.dead_letters.producer import DeadLetters
 from streams.delivery.deliver import Deliverer, DryRun, LaneDeliverer
 from streams.delivery.limiter import RateLimiter
+from streams.delivery.reach import Reach, WatchedSender
 from streams.delivery.seen import SeenTable, age
 from streams.delivery.sender import HttpSender
 from streams.delivery.settle import Settlement
@@ -145,6 +146,7 @@ class Pipeline:
             on_trip=self._trip,
         )
         self._destination = destination
+        self._reach = Reach()
         self._deliverer = self._new_deliverer(on_misconfigured)
         self._windows = Windows(
             max_events=settings.streams_batch_max_events,
@@ -203,9 +205,12 @@ class Pipeline:
             return DryRun(self._settlement)
         return LaneDeliverer(
             destination=self._destination,
-            sender=HttpSender(
-                max_connections=settings.streams_max_concurrency,
-                timeout_seconds=settings.streams_request_timeout_seconds,
+            sender=WatchedSender(
+                HttpSender(
+                    max_connections=settings.streams_max_concurrency,
+                    timeout_seconds=settings.streams_request_timeout_seconds,
+                ),
+                self._reach,
             ),
             settlement=self._settlement,
             limiter=RateLimiter(settings.streams_max_requests_per_second, self._metrics),
@@ -279,6 +284,10 @@ class Pipeline:
 
     # -- state
 
+    def destination_away_because(self) -> str | None:
+        """Why the destination is taken to be away; None when it is not, or nothing waits."""
+        return self._reach.away_because() if self._resolve.unsettled() else None
+
     def _opener(
         self,
         table: str,
@@ -303,10 +312,10 @@ class Pipeline:
 
     def _lags(self) -> Iterable[tuple[TP, int]]:
         ends: Mapping[Any, int | None] = self._app.monitor.tp_end_offsets
-        for tp, committed in list(self._app.consumer._committed_offset.items()):
+        for tp, start in self._app.consumer.uncommitted().items():
             end = ends.get(tp)
-            if tp.topic in self._app.chunked_topics and end is not None and committed is not None:
-                yield tp, max(end - committed, 0)
+            if tp.topic in self._app.chunked_topics and end is not None:
+                yield tp, max(end - start, 0)
 
 
 def store_root(settings: Settings) -> Path:

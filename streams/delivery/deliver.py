@@ -320,7 +320,10 @@ class LaneDeliverer:
         if self._open.is_set():
             self._open.clear()
             why = f"status {answer.status}: {_excerpt(answer.body)}"
-            log.error("destination refuses us", destination=self._destination.name, answer=why)
+            # Its answer may repeat what was sent: /readyz has it, the log does not.
+            log.error(
+                "destination refuses us", destination=self._destination.name, status=answer.status
+            )
             self._on_misconfigured(why)
             self._tasks.start(self._probe(lane))
         else:

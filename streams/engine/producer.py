@@ -134,6 +134,14 @@ class BatchProducer:
         client = self._started()
         return len(await client.partitions_for(topic))
 
+    async def reaches_a_broker(self, *, within: float) -> bool:
+        """Whether a broker answers a question within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                return bool(await self._started().client.force_metadata_update())
+        except TimeoutError:
+            return False
+
     async def send(self, topic: str, partition: int, records: Sequence[Record]) -> Awaitable[int]:
         """Hand over records; the result is the offset of the last one, once confirmed.
 

@@ -13,6 +13,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -104,13 +105,21 @@ class Metrics(Collector):
         )
         self._lag = Gauge(
             "streams_consumer_lag",
-            "Records of a partition that are not committed yet.",
+            "Records of a partition, up to the last one fetched, that are not committed yet.",
             ["topic", "partition"],
             registry=registry,
         )
         self._tables = Gauge(
             "streams_table_rows", "About how many rows a table holds.", ["table"], registry=registry
         )
+        self._not_ready = Gauge(
+            "streams_not_ready",
+            "1 while the worker moves no events for this reason; /readyz tells more.",
+            ["reason"],
+            registry=registry,
+        )
+        # Memory, processor time, open files and the time of the start.
+        ProcessCollector(namespace="streams", registry=registry)
         self._refresh: list[Callable[[], None]] = []
         self._tally: Tally[tuple[Outcome, str, str]] = Tally()
         self._latency_tally = [0] * (len(LATENCY_BUCKETS) + 1)
@@ -192,12 +201,29 @@ class Metrics(Collector):
         """About how many rows a table holds."""
         self._tables.labels(table).set(rows)
 
+    def not_ready(self, reason: str, holds: bool) -> None:
+        """Whether the worker moves no events for this reason."""
+        self._not_ready.labels(reason).set(holds)
+
     def before_reading(self, refresh: Callable[[], None]) -> None:
         """Have ``refresh`` called before the metrics are read."""
         self._refresh.append(refresh)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""
+        self._bring_up_to_date()
+        return generate_latest(self.registry)
+
+    def totals(self) -> dict[str, float]:
+        """The value of each sample by name, summed over its labels."""
+        self._bring_up_to_date()
+        sums: dict[str, float] = {}
+        for family in self.registry.collect():
+            for sample in family.samples:
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        return sums
+
+    def _bring_up_to_date(self) -> None:
         for refresh in self._refresh:
             refresh()
         tally, self._tally = self._tally, Tally()
@@ -205,4 +231,3 @@ class Metrics(Collector):
             counter = self._outcomes[outcome]
             labels = (action, reason) if "reason" in counter._labelnames else (action,)
             counter.labels(*labels).inc(count)
-        return generate_latest(self.registry)

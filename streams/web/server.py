@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,24 @@ from streams.settings import Settings
 from streams.telemetry.metrics import Metrics
 
 
+class Reason(StrEnum):
+    """Why a worker moves no events. `/readyz` and `streams_not_ready` say it in these words."""
+
+    STARTING = "starting"
+    STOPPING = "stopping"
+    """Draining and committing."""
+    KAFKA_JOINING = "kafka-joining"
+    """Joining the consumer group, or recovering tables."""
+    KAFKA_AWAY = "kafka-away"
+    """No broker answers."""
+    DESTINATION_AWAY = "destination-away"
+    """Events wait, and every call fails."""
+    CONFIGURATION = "configuration"
+    """The destination refuses our key."""
+    BREAKER = "breaker"
+    """Too many events become dead letters."""
+
+
 class Health:
     """What this worker can say of itself."""
 
@@ -20,11 +39,21 @@ class Health:
         self._app: Any = None
         self._refused: str | None = None
         self._tripped: str | None = None
+        self._broker_away: str | None = None
+        self._destination_away: Callable[[], str | None] = lambda: None
         self._stopping = False
 
     def watch(self, app: Any) -> None:
         """Take the state of Kafka from a Faust app."""
         self._app = app
+
+    def watch_destination(self, away_because: Callable[[], str | None]) -> None:
+        """Ask this whether the destination is away, and why it is taken to be."""
+        self._destination_away = away_because
+
+    def broker_away(self, why: str | None) -> None:
+        """No broker answers; None: one does again."""
+        self._broker_away = why
 
     def destination_refuses(self, why: str | None) -> None:
         """The destination takes no event from us because of ``why``; None: it does again."""
@@ -42,23 +71,31 @@ class Health:
         """Whether waiting may still help; if not, a restart will."""
         return self._app is None or not self._app.crashed
 
-    def not_ready_because(self) -> list[str]:
-        """Why this worker moves no events; empty when it does."""
-        reasons = []
+    def not_ready(self) -> dict[Reason, str]:
+        """Why this worker moves no events, in words for a person; empty when it does."""
+        reasons = {}
         if self._stopping:
-            reasons.append("stopping: draining and committing")
+            reasons[Reason.STOPPING] = "draining and committing"
         if self._app is None or not self._app.started:
-            reasons.append("starting")
+            reasons[Reason.STARTING] = "connecting to Kafka"
         elif self._app.rebalancing or not self._app.tables.actives_ready:
-            reasons.append("kafka: joining the group or recovering tables")
+            reasons[Reason.KAFKA_JOINING] = "joining the group or recovering tables"
+        if self._broker_away is not None:
+            reasons[Reason.KAFKA_AWAY] = self._broker_away
         if self._refused is not None:
-            reasons.append(
-                "destination: refuses us, check ENCHARGE_API_KEY and ENCHARGE_WRITE_KEY "
+            reasons[Reason.CONFIGURATION] = (
+                "the destination refuses us, check ENCHARGE_API_KEY and ENCHARGE_WRITE_KEY "
                 f"({self._refused})"
             )
+        elif (away := self._destination_away()) is not None:
+            reasons[Reason.DESTINATION_AWAY] = away
         if self._tripped is not None:
-            reasons.append(f"breaker: {self._tripped}")
+            reasons[Reason.BREAKER] = self._tripped
         return reasons
+
+    def not_ready_because(self) -> list[str]:
+        """The same as lines that begin with the reason."""
+        return [f"{reason}: {text}" for reason, text in self.not_ready().items()]
 
 
 @asynccontextmanager
