@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 
 from streams.dev.broker import embedded_broker
-from tests.functional.conftest import World, event
+from tests.conftest import ClusterFactory
+from tests.functional.conftest import World, event, text
+from tests.functional.test_replay import Command
+from tests.support.kafka import Broker
 from tests.support.traces import signups
-from tests.support.world import KEY, Worker, consumed, until, workers
+from tests.support.world import KEY, Worker, consumed, stand_in, until, workers
 
 pytestmark = pytest.mark.functional
 
@@ -65,11 +70,7 @@ async def test_a_broker_that_is_away_is_told(small_world: World) -> None:
         await worker.start()
         await reason_is(worker)
     try:
-
-        async def told() -> bool:
-            return "kafka-away" in await not_ready(worker)
-
-        await until(told, "the broker is away")
+        await until(lambda: kafka_away(worker), "the broker is away")
     finally:
         await worker.end()
 
@@ -138,3 +139,76 @@ async def test_the_log_holds_no_key_no_email_and_no_trait(small_world: World) ->
     assert sum(line["dead_lettered"] for line in worked) == 3
     assert all(line["destination"] == "encharge" for line in worked)
     assert "destination refuses us" in {line["event"] for line in lines}
+
+
+async def test_identities_are_learned_again_from_an_archive_without_a_call(
+    kafka_world: World,
+) -> None:
+    """What docs/operations.md says to do when Kafka was lost."""
+    world = kafka_world
+    archive = world.directory / "archive.ndjson"
+    archive.write_bytes(
+        text(event("identify", 1, anonymousId="a", userId="u", traits={"email": "u@example.com"}))
+    )
+    quiet = world.worker(STREAMS_DRY_RUN="true")
+    async with workers(quiet):
+        await Command(world.broker, world.topic, world.directory).run("--yes", archive)
+        await world.settled(1, quiet)
+        assert await quiet.stop() == 0
+    assert await world.encharge.requests() == []
+    worker = world.worker()
+    async with workers(worker):
+        await world.feed(event("track", 2, anonymousId="a"))
+        await world.settled(1, worker)
+    [body] = await world.bodies()
+    assert (body["messageId"], body["userId"]) == ("m-2", "u")
+
+
+async def test_readiness_tells_the_truth_while_brokers_and_workers_come_and_go(
+    kafka_cluster: ClusterFactory, unique: str, tmp_path: Path
+) -> None:
+    cluster = await kafka_cluster(nodes=3)
+    await cluster.create_topic(unique, 4)
+    async with stand_in() as encharge:
+        broker = Broker("kafka", cluster.bootstrap, session_timeout=6.0)
+        world = World(broker, encharge, tmp_path, unique)
+        first, second = world.worker("first"), world.worker("second")
+
+        async def feed(first_number: int) -> None:
+            numbers = range(first_number, first_number + 20)
+            await world.feed(*(event("track", n, anonymousId=f"a{n % 20}") for n in numbers))
+
+        async with workers(first, second):
+            await feed(0)
+            await world.settled(20, first, second)
+            # One broker of three: the others take over.
+            cluster.kill(cluster.nodes[0])
+            await feed(20)
+            await world.settled(40, first, second)
+            await reason_is(first)
+            await reason_is(second)
+            # None is left.
+            for node in cluster.nodes[1:]:
+                cluster.kill(node)
+            for worker in (first, second):
+                await until(lambda worker=worker: kafka_away(worker), "Kafka is away")
+            # Two at least make a quorum.
+            await asyncio.gather(*(cluster.start(node) for node in cluster.nodes))
+            await feed(40)
+            await world.settled(60, first, second)
+            await reason_is(first)
+            await reason_is(second)
+            # A worker is drained, and replaced.
+            gone = await consumed(first)
+            assert await first.stop() == 0
+            await reason_is(second)
+            await first.start()
+            await reason_is(first)
+            await reason_is(second)
+            await feed(60)
+            await world.settled(80 - gone["streams_events_consumed_total"], first, second)
+            assert len({body["messageId"] for body in await world.bodies()}) == 80
+
+
+async def kafka_away(worker: Worker) -> bool:
+    return "kafka-away" in await not_ready(worker)
