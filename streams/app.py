@@ -123,10 +123,10 @@ async def run(
     finally:
         watching.cancel()
         summing.cancel()
-        summary.tell()
         await pipeline.close()
         await producer.stop()
         lease.end()
+        summary.tell()
 
 
 async def _watch_broker(producer: BatchProducer, health: Health) -> None:
