@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: run test check lock bench clean help
+.PHONY: run test check lock metrics alerts bench clean help
 
 run: $(VENV)/.ready ## Broker, Encharge stand-in, worker and a sample log, end to end (ARGS=--exit stops at the end)
 	$(BIN)/streams dev up $(ARGS)
@@ -36,9 +36,20 @@ lock: ## Resolve the dependencies again and write requirements/ (needs uv)
 	  --python-version 3.11 pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 requirements/tools.in -o requirements/tools.txt
+
+metrics: $(VENV)/.ready ## Write docs/metrics.md from the code
+	$(BIN)/python -m streams.telemetry.page > docs/metrics.md
+
+# The operator's form of the alerts: the same, further in.
+ALERTS := deploy/overlays/production/alerts.yaml
+alerts: ## Write the production overlay's alerts from deploy/observability/rules.yaml
+	@{ sed '/^spec:/q' $(ALERTS); sed 's/^./  &/' deploy/observability/rules.yaml; } > $(ALERTS).new
+	@mv $(ALERTS).new $(ALERTS)
 
 clean: ## Remove the environment and what runs leave behind
-	rm -rf $(VENV) .streams .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .tools .streams .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 help:
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/'

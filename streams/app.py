@@ -30,7 +30,8 @@ from streams.group import store_root
 from streams.pipeline import Pipeline, owned_topics, published_as
 from streams.settings import SASL_PROTOCOLS, SecurityProtocol, Settings
 from streams.telemetry.metrics import AllMetrics
-from streams.web.server import Health, serve
+from streams.telemetry.summary import Summary
+from streams.web.server import Health, Reason, serve
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,9 @@ HEARTBEATS = 4
 
 LEASE_SHARE = 1 - 1 / HEARTBEATS
 """Of a session: the broker counts it from the last heartbeat, which may be that long ago."""
+
+BROKER_SECONDS = 5.0
+"""How often Kafka is asked for a sign of life, and how long it has for it."""
 
 STOP_GRACE_SECONDS = 10.0
 """For leaving the group and closing connections, after the drain."""
@@ -95,6 +99,13 @@ async def _run(
     )
     await producer.start()
     pipeline = None
+    metrics.before_reading(lambda: _tell_readiness(health, metrics))
+    # What has no destination yet is told on its own.
+    summaries = [Summary(name, metrics.of(name).totals) for name in ("", *names)]
+    watching = [
+        asyncio.ensure_future(_watch_broker(producer, health)),
+        *(asyncio.ensure_future(summary.tell_now_and_then()) for summary in summaries),
+    ]
     try:
         pipeline = Pipeline(
             settings,
@@ -112,7 +123,6 @@ async def _run(
             stop=stop.set,
         )
         apps = [group.app for group in pipeline.groups]
-        health.watch(apps)
         lease.keep()
         async with serve(settings, metrics, health) as address:
             started(address)
@@ -123,11 +133,28 @@ async def _run(
             if group.app.crashed:
                 raise BrokerError(_why_crashed(group.settings, group.app.crash_reason))
     finally:
+        for task in watching:
+            task.cancel()
         with _ended_within(END_SECONDS):
             if pipeline is not None:
                 await pipeline.close()
             await producer.stop()
         lease.end()
+        for summary in summaries:
+            summary.tell()
+
+
+async def _watch_broker(producer: BatchProducer, health: Health) -> None:
+    while True:
+        answers = await producer.reaches_a_broker(within=BROKER_SECONDS)
+        health.broker_away(None if answers else "no broker answers")
+        await asyncio.sleep(BROKER_SECONDS)
+
+
+def _tell_readiness(health: Health, metrics: AllMetrics) -> None:
+    holding = health.not_ready()
+    for reason in Reason:
+        metrics.not_ready(reason, reason in holding)
 
 
 async def _run_apps(

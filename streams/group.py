@@ -252,7 +252,7 @@ class Group:
 
     def _lags(self) -> Iterable[tuple[TP, int]]:
         ends: Mapping[Any, int | None] = self.app.monitor.tp_end_offsets
-        for tp, committed in list(self.app.consumer._committed_offset.items()):
+        for tp, start in self.app.consumer.uncommitted().items():
             end = ends.get(tp)
-            if tp.topic in self.app.chunked_topics and end is not None and committed is not None:
-                yield tp, max(end - committed, 0)
+            if tp.topic in self.app.chunked_topics and end is not None:
+                yield tp, max(end - start, 0)

@@ -42,6 +42,7 @@ from streams.batching.window import Windows
 from streams.delivery.deliver import Deliverer, LaneDeliverer
 from streams.delivery.dry_run import DryRun
 from streams.delivery.limiter import RateLimiter
+from streams.delivery.reach import Reach, WatchedSender
 from streams.delivery.sender import HttpSender
 from streams.destinations.registry import Configured
 from streams.engine.app import ChunkApp
@@ -176,6 +177,8 @@ class Pipeline:
         front.app.when_abandoned(ingest.abandon)
         agents.declare_ingest(front.app, ChunkTopic(front.app, topics=list(sources)), ingest)
         agents.declare_resolve(front.app, _topic(front), resolve)
+        health.watch([group.app for group in self.groups])
+        health.watch_destinations([delivery.away_because for delivery in self._deliveries])
 
     def _group(self, settings: Settings, topic: str, destination: str, **options: Any) -> Group:
         group = Group(
@@ -242,7 +245,8 @@ class Delivery:
         self._group = group
         self._destination = configured.destination
         self._coalesces = settings.streams_coalesce
-        self._deliverer = _new_deliverer(group, configured, health, may_send)
+        self._reach = Reach()
+        self._deliverer = self._new_deliverer(configured, health, may_send)
         self._windows = Windows(
             max_events=settings.streams_batch_max_events,
             max_bytes=settings.streams_batch_max_bytes,
@@ -262,6 +266,39 @@ class Delivery:
         group.when_draining(self._windows.flush_all)
         group.app.when_abandoned(self._abandon)
         group.when_halting(self._halt, self._deliverer.answered)
+
+    def _new_deliverer(
+        self, configured: Configured, health: Health, may_send: Callable[[], bool]
+    ) -> Deliverer:
+        settings, group = configured.settings, self._group
+        if settings.streams_dry_run:
+            return DryRun(group.settlement)
+        sender = HttpSender(
+            max_connections=settings.streams_max_concurrency,
+            timeout_seconds=settings.streams_request_timeout_seconds,
+        )
+        return LaneDeliverer(
+            destination=configured.destination,
+            sender=WatchedSender(sender, self._reach),
+            settlement=group.settlement,
+            limiter=RateLimiter(
+                settings.streams_max_requests_per_second,
+                group.metrics,
+                settings.streams_max_requests_burst,
+            ),
+            metrics=group.metrics,
+            tasks=group.tasks,
+            concurrency=settings.streams_max_concurrency,
+            bulk_size=settings.streams_people_bulk_size if settings.streams_people_bulk else 0,
+            retry_max_seconds=settings.streams_retry_max_seconds,
+            circuit_failures=settings.streams_circuit_failures,
+            may_call=may_send,
+            on_misconfigured=partial(health.destination_refuses, configured.destination.name),
+        )
+
+    def away_because(self) -> str | None:
+        """Why the destination is taken to be away; None when it is not, or nothing waits."""
+        return self._reach.away_because() if self._group.intake.unsettled() else None
 
     def _flush(self, partition: int, window: list[Pending]) -> None:  # noqa: ARG002
         self._group.metrics.window(len(window))
@@ -286,35 +323,6 @@ class Delivery:
     async def close(self) -> None:
         """Make no more calls."""
         await self._deliverer.close()
-
-
-def _new_deliverer(
-    group: Group, configured: Configured, health: Health, may_send: Callable[[], bool]
-) -> Deliverer:
-    settings = configured.settings
-    if settings.streams_dry_run:
-        return DryRun(group.settlement)
-    return LaneDeliverer(
-        destination=configured.destination,
-        sender=HttpSender(
-            max_connections=settings.streams_max_concurrency,
-            timeout_seconds=settings.streams_request_timeout_seconds,
-        ),
-        settlement=group.settlement,
-        limiter=RateLimiter(
-            settings.streams_max_requests_per_second,
-            group.metrics,
-            settings.streams_max_requests_burst,
-        ),
-        metrics=group.metrics,
-        tasks=group.tasks,
-        concurrency=settings.streams_max_concurrency,
-        bulk_size=settings.streams_people_bulk_size if settings.streams_people_bulk else 0,
-        retry_max_seconds=settings.streams_retry_max_seconds,
-        circuit_failures=settings.streams_circuit_failures,
-        may_call=may_send,
-        on_misconfigured=partial(health.destination_refuses, configured.destination.name),
-    )
 
 
 def _topic(group: Group) -> Any:

@@ -77,7 +77,7 @@ class Valve:
                 self._limit.taken()
             circuit.answered(started, now, is_final=verdict is not Verdict.RETRY)
         if circuit.state is not before:
-            self._tell(before, f"status {answer.status}: {excerpt(answer)}")
+            self._tell(before, answer)
         self._regulate()
 
     def not_made(self, call: Call) -> None:
@@ -119,22 +119,25 @@ class Valve:
     def _again_at(self, moment: float, now: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(moment - now, self._regulate)
 
-    def _tell(self, before: State, why: str) -> None:
+    def _tell(self, before: State, answer: Answer) -> None:
+        # What it answered may repeat what was sent: /readyz has it, the log does not.
         state = self._circuit.state
         if state is State.REFUSED:
-            log.error("destination refuses us", destination=self._name, answer=why)
-            self._on_misconfigured(why)
+            log.error("destination refuses us", destination=self._name, status=answer.status)
+            self._on_misconfigured(f"status {answer.status}: {excerpt(answer)}")
             return
         if before is State.REFUSED:
             self._on_misconfigured(None)
         if state is State.OUTAGE:
-            log.warning("destination is out of order", destination=self._name, answer=why)
+            log.warning(
+                "destination is out of order", destination=self._name, status=answer.status or None
+            )
         else:
             log.info("destination takes us again", destination=self._name)
 
     def _measure(self) -> None:
-        self._metrics.circuit(self._name, int(self._circuit.state))
-        self._metrics.concurrency_limit(self._name, self._limit.calls)
+        self._metrics.circuit(int(self._circuit.state))
+        self._metrics.concurrency_limit(self._limit.calls)
 
 
 def excerpt(answer: Answer) -> str:

@@ -238,6 +238,17 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 offsets[tp] = offset
         return offsets
 
+    def uncommitted(self) -> dict[TP, int]:
+        """From which offset on the work on each partition of this worker is not committed."""
+        # Where nothing was ever committed, the first chunk that waits tells where it began.
+        began = {
+            tp: chunk.records[0].offset
+            for tp, queue in self._chunks.items()
+            if (chunk := next(iter(queue), None)) is not None
+        }
+        committed = self._committed_offset.items()
+        return began | {tp: offset for tp, offset in committed if offset is not None}
+
     # -- stop and rebalance
 
     async def wait_empty(self) -> None:

@@ -139,6 +139,14 @@ class BatchProducer:
                 f"cannot tell the partitions of {topic}: {type(error).__name__}: {error}"
             ) from error
 
+    async def reaches_a_broker(self, *, within: float) -> bool:
+        """Whether a broker answers a question within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                return bool(await self._started().client.force_metadata_update())
+        except TimeoutError:
+            return False
+
     async def send(self, topic: str, partition: int, records: Sequence[Record]) -> Awaitable[int]:
         """Hand over records; the result is the offset of the last one, once confirmed.
 

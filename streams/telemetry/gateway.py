@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -52,6 +59,8 @@ class GatewayMetrics:
             ["what"],
             registry=registry,
         )
+        # Memory, processor time, open files and the time of the start.
+        ProcessCollector(namespace="streams", registry=registry)
         self._tally: Tally[tuple[Counter, tuple[str, str]]] = Tally()
         self._read_room: Callable[[], dict[str, int]] = dict
 

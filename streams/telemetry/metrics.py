@@ -13,6 +13,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -36,7 +37,26 @@ class AllMetrics:
     """
 
     def __init__(self) -> None:
+        self.process = CollectorRegistry()
+        """Those that are the process's, and have no such label."""
         self._by_destination: dict[str, Metrics] = {}
+        self._refresh: list[Callable[[], None]] = []
+        self._not_ready = Gauge(
+            "streams_not_ready",
+            "1 while the worker moves no events for this reason; /readyz tells more.",
+            ["reason"],
+            registry=self.process,
+        )
+        # Memory, processor time, open files and the time of the start.
+        ProcessCollector(namespace="streams", registry=self.process)
+
+    def not_ready(self, reason: str, holds: bool) -> None:
+        """Whether the worker moves no events for this reason."""
+        self._not_ready.labels(reason).set(holds)
+
+    def before_reading(self, refresh: Callable[[], None]) -> None:
+        """Have ``refresh`` called before the metrics are read."""
+        self._refresh.append(refresh)
 
     def of(self, destination: str) -> Metrics:
         """The metrics of one destination's events."""
@@ -58,10 +78,12 @@ class AllMetrics:
                     sample._replace(labels={"destination": destination, **sample.labels})
                     for sample in found.samples
                 ]
-        return families.values()
+        return [*families.values(), *self.process.collect()]
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""
+        for refresh in self._refresh:
+            refresh()
         return generate_latest(self)
 
 
@@ -132,13 +154,11 @@ class Metrics(Collector):
             "streams_circuit_state",
             "Whether a destination is called: 0 yes, 1 only probed after an outage, 2 only probed "
             "because it refuses us.",
-            ["destination"],
             registry=registry,
         )
         self._concurrency = Gauge(
             "streams_concurrency_limit",
             "Open calls that a destination is trusted to stand, by its answers.",
-            ["destination"],
             registry=registry,
         )
         self._in_flight = Gauge(
@@ -155,7 +175,7 @@ class Metrics(Collector):
         )
         self._lag = Gauge(
             "streams_consumer_lag",
-            "Records of a partition that are not committed yet.",
+            "Records of a partition, up to the last one fetched, that are not committed yet.",
             ["topic", "partition"],
             registry=registry,
         )
@@ -229,13 +249,13 @@ class Metrics(Collector):
         """A call waited for the rate limiter."""
         self._limited.inc(seconds)
 
-    def circuit(self, destination: str, state: int) -> None:
+    def circuit(self, state: int) -> None:
         """The state of a destination's circuit (:class:`streams.delivery.circuit.State`)."""
-        self._circuit.labels(destination).set(state)
+        self._circuit.set(state)
 
-    def concurrency_limit(self, destination: str, calls: int) -> None:
+    def concurrency_limit(self, calls: int) -> None:
         """How many calls to a destination may be open."""
-        self._concurrency.labels(destination).set(calls)
+        self._concurrency.set(calls)
 
     # -- state
 
@@ -264,6 +284,15 @@ class Metrics(Collector):
         """All families, as they are now."""
         self._bring_up_to_date()
         return self.registry.collect()
+
+    def totals(self) -> dict[str, float]:
+        """The value of each sample by name, summed over its labels."""
+        self._bring_up_to_date()
+        sums: dict[str, float] = {}
+        for family in self.registry.collect():
+            for sample in family.samples:
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        return sums
 
     def _bring_up_to_date(self) -> None:
         for refresh in self._refresh:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,24 @@ from streams.settings import Settings
 from streams.telemetry.metrics import AllMetrics
 
 
+class Reason(StrEnum):
+    """Why a worker moves no events. `/readyz` and `streams_not_ready` say it in these words."""
+
+    STARTING = "starting"
+    STOPPING = "stopping"
+    """Draining and committing."""
+    KAFKA_JOINING = "kafka-joining"
+    """Joining the consumer group, or recovering tables."""
+    KAFKA_AWAY = "kafka-away"
+    """No broker answers."""
+    DESTINATION_AWAY = "destination-away"
+    """Events wait for every destination, and every call fails."""
+    CONFIGURATION = "configuration"
+    """A destination refuses our key."""
+    BREAKER = "breaker"
+    """Too many events become dead letters."""
+
+
 class Health:
     """What this worker can say of itself."""
 
@@ -20,11 +39,21 @@ class Health:
         self._apps: Sequence[Any] = ()
         self._refused: dict[str, str] = {}
         self._tripped: str | None = None
+        self._broker_away: str | None = None
+        self._away: Sequence[Callable[[], str | None]] = ()
         self._stopping = False
 
     def watch(self, apps: Sequence[Any]) -> None:
         """Take the state of Kafka from Faust apps."""
         self._apps = apps
+
+    def watch_destinations(self, away_because: Sequence[Callable[[], str | None]]) -> None:
+        """Ask each of these whether its destination is away, and why it is taken to be."""
+        self._away = away_because
+
+    def broker_away(self, why: str | None) -> None:
+        """No broker answers; None: one does again."""
+        self._broker_away = why
 
     def destination_refuses(self, destination: str, why: str | None) -> None:
         """A destination takes no event from us because of ``why``; None: it does again."""
@@ -45,23 +74,37 @@ class Health:
         """Whether waiting may still help; if not, a restart will."""
         return not any(app.crashed for app in self._apps)
 
-    def not_ready_because(self) -> list[str]:
-        """Why this worker moves no events; empty when it does."""
-        reasons = []
+    def not_ready(self) -> dict[Reason, str]:
+        """Why this worker moves no events, in words for a person; empty when it does."""
+        reasons = {}
         if self._stopping:
-            reasons.append("stopping: draining and committing")
+            reasons[Reason.STOPPING] = "draining and committing"
         if not self._apps or not all(app.started for app in self._apps):
-            reasons.append("starting")
+            reasons[Reason.STARTING] = "connecting to Kafka"
         elif any(app.rebalancing or not app.tables.actives_ready for app in self._apps):
-            reasons.append("kafka: joining the group or recovering tables")
-        reasons += [
-            f"destination: {name} refuses us, check its keys: ENCHARGE_API_KEY and "
-            f"ENCHARGE_WRITE_KEY ({why})"
-            for name, why in self._refused.items()
-        ]
+            reasons[Reason.KAFKA_JOINING] = "joining the group or recovering tables"
+        if self._broker_away is not None:
+            reasons[Reason.KAFKA_AWAY] = self._broker_away
+        if self._refused:
+            reasons[Reason.CONFIGURATION] = "; ".join(
+                f"{name} refuses us, check its keys, such as ENCHARGE_API_KEY and "
+                f"ENCHARGE_WRITE_KEY ({why})"
+                for name, why in self._refused.items()
+            )
+        elif (away := self._destinations_away()) is not None:
+            reasons[Reason.DESTINATION_AWAY] = away
         if self._tripped is not None:
-            reasons.append(f"breaker: {self._tripped}")
+            reasons[Reason.BREAKER] = self._tripped
         return reasons
+
+    def _destinations_away(self) -> str | None:
+        # One that is away holds up nobody else: then the worker moves events.
+        found = [away_because() for away_because in self._away]
+        return "; ".join(filter(None, found)) if found and all(found) else None
+
+    def not_ready_because(self) -> list[str]:
+        """The same as lines that begin with the reason."""
+        return [f"{reason}: {text}" for reason, text in self.not_ready().items()]
 
 
 @asynccontextmanager

@@ -164,7 +164,7 @@ def stage_record(*events: Event, offset: int = 0, partition: int = 0, notes: boo
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
-    """Counters by name, and by ``name{label=value,...}``; zeros are left out."""
+    """What was counted by name, and by ``name{label=value,...}``; zeros are left out."""
     found: dict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(metrics.text().decode()):
         for sample in family.samples:
@@ -172,7 +172,12 @@ def samples(metrics: Metrics) -> dict[str, float]:
             found[sample.name] += sample.value
             if labels:
                 found[f"{sample.name}{{{labels}}}"] += sample.value
-    return {name: value for name, value in found.items() if value}
+    return {
+        name: value
+        for name, value in found.items()
+        # What is told of the process was counted by nobody here.
+        if value and not name.startswith("streams_process_")
+    }
 
 
 # -- delivery ----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def mend(world: World) -> None:
 
 
 def is_open(world: World) -> bool:
-    return samples(world.metrics).get("streams_circuit_state{destination=fake}") == 1
+    return samples(world.metrics).get("streams_circuit_state") == 1
 
 
 async def test_after_so_many_failures_in_a_row_nothing_is_called_but_probes(
@@ -252,7 +252,7 @@ async def test_the_lease_is_asked_after_every_wait(make_world: MakeWorld) -> Non
 
 
 def limit(world: World) -> float:
-    return samples(world.metrics)["streams_concurrency_limit{destination=fake}"]
+    return samples(world.metrics)["streams_concurrency_limit"]
 
 
 async def test_a_429_halves_the_calls_that_may_be_open(make_world: MakeWorld) -> None:
