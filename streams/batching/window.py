@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from operator import attrgetter
+from typing import Final
 
 from streams.batching.pending import Pending
 
@@ -23,12 +24,17 @@ class _Window:
     bytes: int = 0
 
 
+GOLDEN: Final = 0.618033988749895
+"""Multiples of it, without their whole part, lie apart, however many there are."""
+
+
 class Windows:
     """One open window for each partition.
 
     ``flush(partition, events)`` is called with the events in order, when a window holds
     ``max_events``, or ``max_bytes`` of them as they were read, or its first event has waited
-    ``max_seconds``.
+    ``max_seconds``. Where events come all the time, partitions take turns: windows that end
+    together would wait for each other's calls.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Windows:
         self._max_seconds = max_seconds
         self._flush = flush
         self._open: dict[int, _Window] = {}
+        self._flushed_at: dict[int, float] = {}
 
     def add(self, partition: int, events: Sequence[Pending]) -> None:
         """Append events of a partition, in order."""
@@ -48,10 +55,7 @@ class Windows:
         while start < len(events):
             window = self._open.get(partition)
             if window is None:
-                timer = asyncio.get_running_loop().call_later(
-                    self._max_seconds, self.flush, partition
-                )
-                window = self._open[partition] = _Window(timer)
+                window = self._open[partition] = self._opened(partition)
             full_at = bytes_before[start] + self._max_bytes - window.bytes
             end = min(
                 start + self._max_events - len(window.events),
@@ -64,10 +68,20 @@ class Windows:
             if len(window.events) >= self._max_events or window.bytes >= self._max_bytes:
                 self.flush(partition)
 
+    def _opened(self, partition: int) -> _Window:
+        loop = asyncio.get_running_loop()
+        now, seconds = loop.time(), self._max_seconds
+        if now - self._flushed_at.get(partition, -seconds) < seconds:
+            # The one before has only just gone. This one ends at its partition's turn.
+            turn = partition * GOLDEN % 1 * seconds
+            seconds -= (now - turn) % seconds
+        return _Window(loop.call_at(now + seconds, self.flush, partition))
+
     def flush(self, partition: int) -> None:
         """Close the window of a partition now."""
         window = self._open.pop(partition, None)
         if window is not None:
+            self._flushed_at[partition] = asyncio.get_running_loop().time()
             window.timer.cancel()
             self._flush(partition, window.events)
 
@@ -81,3 +95,4 @@ class Windows:
         for window in self._open.values():
             window.timer.cancel()
         self._open.clear()
+        self._flushed_at.clear()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from streams.batching import window
 from streams.batching.pending import Pending
 from streams.batching.window import Windows
 from tests.support.fakes import eventually, name_of, pending
@@ -90,14 +96,56 @@ async def test_age_flushes_what_size_does_not() -> None:
     await eventually(lambda: len(world.flushed) == 2)
 
 
-async def test_the_age_of_a_window_counts_from_its_own_first_event() -> None:
-    world = World(max_events=2, max_seconds=0.03)
+class Loop:
+    """The clock and the timers of an event loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.timers: list[tuple[float, int]] = []
+        monkeypatch.setattr(window.asyncio, "get_running_loop", lambda: self)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, at: float, flush: Callable[[int], None], partition: int) -> Any:
+        self.timers.append((at, partition))
+        return SimpleNamespace(cancel=lambda: self.timers.remove((at, partition)))
+
+    def pass_to_next(self, world: World) -> int:
+        """Have the next timer ring; gives its partition."""
+        self.now, partition = min(self.timers)
+        world.windows.flush(partition)
+        return partition
+
+
+def test_after_a_pause_the_age_of_a_window_counts_from_its_first_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, world = Loop(monkeypatch), World(max_events=2, max_seconds=3)
     world.add(0, "ab")  # full: its timer must be gone with it
-    await asyncio.sleep(0.02)
+    assert loop.timers == []
+    loop.now += 3
     world.add(0, "c")
-    await asyncio.sleep(0.015)
-    assert world.flushed == [(0, ["a", "b"])]
-    await eventually(lambda: len(world.flushed) == 2)
+    assert loop.timers == [(loop.now + 3, 0)]
+
+
+def test_where_events_come_all_the_time_partitions_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, world, ends = Loop(monkeypatch), World(max_events=100, max_seconds=1), []
+    for partition in range(8):
+        world.add(partition, "a")
+    assert {at for at, _ in loop.timers} == {loop.now + 1}
+    for _ in range(24):
+        partition = loop.pass_to_next(world)
+        ends.append(loop.now)
+        loop.now += 0.001
+        world.add(partition, "a")
+        assert max(at for at, _ in loop.timers) <= loop.now + 1, "nothing waits longer"
+    last = ends[-8:]
+    gaps = [after - before for before, after in pairwise(last)]
+    assert min(gaps) > 0.05
+    assert max(gaps) < 0.25
 
 
 async def test_no_timer_is_left_behind() -> None:
