@@ -28,7 +28,7 @@ from bench import broker as brokers
 from bench import events as events_module
 from bench.broker import PARTITIONS, Broker
 from bench.command import execute
-from bench.processes import ContestError, stand_in, until_settled, worker
+from bench.processes import ContestError, Worker, stand_in, tail, until_settled, worker
 from tests.support.kafka import create_topic
 
 APP: Final = "outage"
@@ -77,7 +77,7 @@ async def _outage(
         await http.post(f"{encharge}/_stand-in/faults", json=[{"fault": {"status": 503}}])
         # What was settled is committed within a second.
         await asyncio.sleep(3)
-        committed, memory = await _committed(broker), [_resident(running.pid)]
+        committed, memory = await _committed(broker), [_resident(running, directory)]
         calls = await _requests(http, encharge)
         started, sent, looked = time.monotonic(), 0, time.monotonic()
         for partition, value in events:
@@ -86,7 +86,7 @@ async def _outage(
             await asyncio.sleep(max(started + sent / options.rate - time.monotonic(), 0))
             if time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
-                memory.append(_resident(running.pid))
+                memory.append(_resident(running, directory))
         moved = {
             tp: offset
             for tp, offset in (await _committed(broker)).items()
@@ -115,8 +115,11 @@ async def _committed(broker: Broker) -> dict[str, int]:
     return {f"{tp.topic}[{tp.partition}]": found.offset for tp, found in offsets.items()}
 
 
-def _resident(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+def _resident(running: Worker, directory: Path) -> int:
+    try:
+        pages = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1])
+    except OSError as error:
+        raise ContestError(f"the worker ended:\n{tail(directory / 'worker.log')}") from error
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import aiohttp
 import httpx
-import httpx_aiohttp
 import orjson
 
+from streams.delivery.http1 import Http1Transport
 from streams.destinations.base import Request
 
 MAX_ANSWER_BYTES = 64 * 1024
 """Enough to classify an answer and to show it to a person."""
 KEEP_ALIVE_SECONDS = 5.0
+USER_AGENT = "encharge-streams"
+KNOWN_URLS = 256
+"""Kept parsed; there are few, unless ids are in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,10 @@ class Sender(Protocol):
 
 
 class HttpSender:
-    """Keep-alive HTTP/1.1 with a bound on open connections.
+    """httpx's requests and answers over :class:`Http1Transport`.
 
-    httpx requests and responses over aiohttp's transport, without httpx's client between
-    them: its cookies, redirects and URL merging, none of which is wanted here, cost more
-    than the call (bench/README.md).
+    Without httpx's client between them: its cookies, redirects and merging of URLs, none of
+    which is wanted here, cost more than the call (bench/README.md).
     """
 
     def __init__(
@@ -56,64 +57,50 @@ class HttpSender:
     ) -> None:
         """``max_answer_bytes``: what is read of an answer; the rest is let go."""
         self._max_answer_bytes = max_answer_bytes
-        self._connections = max_connections
+        self._room = asyncio.Semaphore(max_connections)
         self._timeout = timeout_seconds
-        self._timeouts = {"timeout": httpx.Timeout(timeout_seconds).as_dict()}
-        self._transport = httpx_aiohttp.AiohttpTransport(client=self._new_session)
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections,
-                ssl=httpx.create_ssl_context(),
-                # Shorter than servers usually wait: a call on a connection that the other
-                # side has just closed may or may not have arrived.
-                keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": "encharge-streams"},
-            skip_auto_headers=["accept-encoding"],
-            auto_decompress=False,
+        self._urls: dict[str, httpx.URL] = {}
+        self._transport = Http1Transport(
+            ssl_context=httpx.create_ssl_context(),
+            # Shorter than servers usually wait: a call on a connection that the other side
+            # has just closed may or may not have arrived.
+            keep_alive_seconds=KEEP_ALIVE_SECONDS,
+            max_body_bytes=max_answer_bytes,
         )
 
     async def send(self, request: Request) -> Answer:
         """See :class:`Sender`. A call that takes longer than the timeout has no answer."""
-        message = httpx.Request(
-            request.method,
-            request.url,
-            headers=dict(request.headers),
-            content=None if request.body is None else orjson.dumps(request.body),
-            extensions=self._timeouts,
-        )
         try:
-            # The transport bounds each read and write; this bounds the whole call.
-            async with asyncio.timeout(self._timeout):
+            message = httpx.Request(
+                request.method,
+                self._url(request.url),
+                headers={"user-agent": USER_AGENT, **request.headers},
+                content=None if request.body is None else orjson.dumps(request.body),
+            )
+            async with asyncio.timeout(self._timeout), self._room:
                 response = await self._transport.handle_async_request(message)
-                try:
-                    body = await _beginning(response, self._max_answer_bytes)
-                finally:
-                    await response.aclose()
+                body = await _body(response)
         except TimeoutError:
             return Answer(0, {}, b"", f"no answer within {self._timeout:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-            # The transport translates most of aiohttp's errors into httpx's, not all.
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Answer(0, {}, b"", f"{type(error).__name__}: {error}")
-        return Answer(response.status_code, response.headers, body)
+        return Answer(response.status_code, response.headers, body[: self._max_answer_bytes])
+
+    def _url(self, text: str) -> httpx.URL:
+        url = self._urls.get(text)
+        if url is None:
+            if len(self._urls) >= KNOWN_URLS:
+                self._urls.clear()
+            url = self._urls[text] = httpx.URL(text)
+        return url
 
     async def close(self) -> None:
         """See :class:`Sender`."""
         await self._transport.aclose()
 
 
-async def _beginning(response: httpx.Response, max_bytes: int) -> bytes:
-    """What is read of an answer."""
-    parts: list[bytes] = []
-    size = 0
+async def _body(response: httpx.Response) -> bytes:
     # Nothing compressed was asked for; if it is all the same, httpx knows what to do.
-    stream = response.aiter_bytes() if "content-encoding" in response.headers else response.stream
-    async for part in stream:  # type: ignore[union-attr]
-        parts.append(part)
-        size += len(part)
-        if size >= max_bytes:
-            break
-    return b"".join(parts)[:max_bytes]
+    if "content-encoding" in response.headers:
+        return await response.aread()
+    return b"".join([part async for part in response.stream])  # type: ignore[union-attr]
