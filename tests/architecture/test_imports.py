@@ -71,9 +71,9 @@ ALLOWED = {
     "faust": ("streams.engine", "streams.agents", "streams.app", "streams.group"),
     "mode": ("streams.engine",),
     "aiokafka": ("streams.engine", "streams.topics", "streams.dev"),
-    "httpx": ("streams.delivery.sender", "streams.client", "streams.dev"),
-    "httpx_aiohttp": ("streams.delivery.sender",),
-    "aiohttp": ("streams.delivery.sender", "streams.web", "streams.gateway", "streams.dev"),
+    "httpx": ("streams.delivery.sender", "streams.delivery.http1", "streams.client", "streams.dev"),
+    "httptools": ("streams.delivery.http1",),
+    "aiohttp": ("streams.web", "streams.gateway", "streams.dev"),
     "streams.dev": ("streams.dev", "streams.cli"),
     "tests": (),
 }
