@@ -14,7 +14,7 @@ from streams.delivery.limit import Limit
 from streams.delivery.line import Line
 from streams.delivery.retry import RetryClock, retry_after
 from streams.delivery.sender import Answer
-from streams.destinations.base import Verdict
+from streams.destinations.base import Destination, Verdict
 from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -29,18 +29,16 @@ class Valve:
         self,
         line: Line,
         *,
-        name: str,
+        destination: Destination,
         circuit: Circuit,
         limit: Limit,
         metrics: Metrics,
         on_misconfigured: Callable[[str | None], None],
     ) -> None:
-        """``name`` is the destination's.
-
-        ``on_misconfigured`` is told why the destination refuses us, and None when it stops.
-        """
+        """``on_misconfigured`` is told why the destination refuses us, and None when it stops."""
         self._line = line
-        self._name = name
+        self._name = destination.name
+        self._advice = destination.advice
         self._circuit = circuit
         self._limit = limit
         self._metrics = metrics
@@ -77,7 +75,7 @@ class Valve:
                 self._limit.taken()
             circuit.answered(started, now, is_final=verdict is not Verdict.RETRY)
         if circuit.state is not before:
-            self._tell(before, f"status {answer.status}: {excerpt(answer)}")
+            self._tell(before, answer)
         self._regulate()
 
     def not_made(self, call: Call) -> None:
@@ -119,9 +117,10 @@ class Valve:
     def _again_at(self, moment: float, now: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(moment - now, self._regulate)
 
-    def _tell(self, before: State, why: str) -> None:
-        state = self._circuit.state
+    def _tell(self, before: State, answer: Answer) -> None:
+        state, why = self._circuit.state, f"status {answer.status}: {excerpt(answer)}"
         if state is State.REFUSED:
+            why = f"{self._advice(answer.status)} ({why})"
             log.error("destination refuses us", destination=self._name, answer=why)
             self._on_misconfigured(why)
             return

@@ -54,11 +54,7 @@ class Health:
             reasons.append("starting")
         elif any(app.rebalancing or not app.tables.actives_ready for app in self._apps):
             reasons.append("kafka: joining the group or recovering tables")
-        reasons += [
-            f"destination: {name} refuses us, check its keys: ENCHARGE_API_KEY and "
-            f"ENCHARGE_WRITE_KEY ({why})"
-            for name, why in self._refused.items()
-        ]
+        reasons += [f"destination: {name} refuses us, {why}" for name, why in self._refused.items()]
         if self._tripped is not None:
             reasons.append(f"breaker: {self._tripped}")
         return reasons

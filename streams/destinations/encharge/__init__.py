@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streams.destinations.base import Request, Subscription, Verdict
+from streams.destinations.base import Conversation, Request, Subscription, Verdict
 from streams.destinations.encharge.api import Api
 from streams.destinations.encharge.deletion import deletion
 from streams.destinations.encharge.merge import merge
@@ -89,9 +89,13 @@ class Encharge:
         """The request that erases a person. Raises ``PayloadError`` without an id."""
         return deletion(self._api, event)
 
-    def merge(self, earlier: Request, later: Request) -> Request | None:
+    def merge(
+        self, earlier: Request | Conversation, later: Request | Conversation
+    ) -> Request | None:
         """The one request that leaves a person as these two would, or None."""
-        return merge(earlier, later)
+        if isinstance(earlier, Request) and isinstance(later, Request):
+            return merge(earlier, later)
+        return None
 
     def part(self, request: Request) -> Any:
         """The person that an identify leaves behind, as the people API has it, or None."""
@@ -104,6 +108,10 @@ class Encharge:
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         """What an HTTP answer means."""
         return classify(status, content_type, body)
+
+    def advice(self, status: int) -> str:  # noqa: ARG002 - the same for all
+        """What to do about an answer that means ``MISCONFIGURED``."""
+        return "check its keys: ENCHARGE_API_KEY and ENCHARGE_WRITE_KEY"
 
 
 def _types(definitions: Sequence[Mapping[str, Any]]) -> list[frozenset[str] | None]:
