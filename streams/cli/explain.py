@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import typer
-from pydantic import SecretStr
 
 from streams.cli.validate import load
 from streams.destinations import registry
@@ -18,8 +17,6 @@ from streams.destinations.base import Destination
 from streams.destinations.encharge import Encharge
 from streams.errors import SettingsError
 from streams.explain import Explainer
-
-NO_KEY = "<ENCHARGE_API_KEY>"
 
 HELP = """Tell what would be sent for each event of an NDJSON file, without sending anything.
 
@@ -41,8 +38,8 @@ def explain(
 ) -> None:
     """See ``HELP``."""
     settings, config = load(needs_key=False)
-    if settings.encharge_api_key is None:
-        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
+    # A dry run, so that what a conversation presumes is not remembered.
+    settings = settings.with_placeholders().model_copy(update={"streams_dry_run": True})
 
     def configure(subscriptions: Sequence[Mapping[str, Any]] | None) -> Sequence[Destination]:
         if subscriptions is None:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import orjson
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,7 +26,6 @@ from rich.progress import (
 
 from streams import settings as settings_module
 from streams import topics
-from streams.cli.explain import NO_KEY
 from streams.cli.run import run
 from streams.cli.validate import load
 from streams.destinations import registry
@@ -201,8 +199,7 @@ def _rate(rate: float | None) -> float | None:
 def _dry_run(options: Options, listing: Listing, topic: str | None) -> None:
     settings, config = load(needs_key=False)
     topic = _one_topic(settings.streams_source_topic if topic is None else topic)
-    if settings.encharge_api_key is None:
-        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
+    settings = settings.with_placeholders().model_copy(update={"streams_dry_run": True})
     forecast = Forecast([each.destination for each in registry.build(settings, config)])
     report = Report(files_skipped=listing.skipped)
     with _Shown() as shown:

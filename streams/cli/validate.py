@@ -15,7 +15,7 @@ from streams import config as config_module
 from streams import settings as settings_module
 from streams.config import Config, Problem
 from streams.delivery.sender import HttpSender
-from streams.destinations import registry
+from streams.destinations import encharge, registry
 from streams.destinations.base import Request
 from streams.destinations.registry import Configured
 from streams.errors import SettingsError, StreamsError
@@ -25,14 +25,14 @@ from streams.settings import Settings
 HELP = """Check settings, mappings and triggers; everything that is wrong is told at once.
 
 What is wrong in the file has a line FILE:LINE: path: what is wrong; what to do. Exit status 2
-if something is wrong, 1 if --online and Encharge refuses the key.
+if something is wrong, 1 if --online and a destination refuses its key.
 
 Example: STREAMS_CONFIG=streams.yaml streams validate --online
 """
 
 
 def validate(
-    online: bool = typer.Option(False, "--online", help="Also try the API key at Encharge."),
+    online: bool = typer.Option(False, "--online", help="Also try the keys at the destinations."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
     """See ``HELP``."""
@@ -54,9 +54,10 @@ def validate(
         print(f"destination {told['name']}: {len(told['subscriptions'])} subscriptions")
         for subscription in told["subscriptions"]:
             print(f"  {subscription['action']:<9} {subscription['name']}")
+        if online:
+            print(f"online      {getattr(each.settings, each.kind.url)} accepts the key")
         if told["objects"] is not None:
             objects = ", ".join(told["objects"]) or "none"
-            print(f"online      {each.settings.encharge_api_url} accepts the key")
             print(f"objects     {objects}: what Create or Update Object may name")
 
 
@@ -65,7 +66,7 @@ def _describe(configured: Configured, *, online: bool) -> dict[str, Any]:
     return {
         "name": destination.name,
         "subscriptions": [{"action": s.action, "name": s.name} for s in destination.subscriptions],
-        "objects": asyncio.run(_ask(configured.settings)) if online else None,
+        "objects": asyncio.run(_ask(configured)) if online else None,
     }
 
 
@@ -78,11 +79,12 @@ def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
     with faults:
         settings = settings_module.load()
         settings.kafka_client_options()
-    if needs_key and not settings_module.given("ENCHARGE_API_KEY"):
-        faults.append(settings_module.NEEDS_KEY)
     path = settings_module.given("STREAMS_CONFIG")
     with faults:
-        config = config_module.load(Path(path) if path else None, registry.check)
+        config, problems = config_module.read(Path(path) if path else None, registry.check)
+        faults += problems
+        if needs_key:
+            faults += registry.missing(config)
     if faults:
         # What is missing may have been set under another name.
         _warn([_warning(name) for name in settings_module.unknown()])
@@ -112,12 +114,16 @@ def _print_json(*, errors: Sequence[Any], **data: Any) -> None:
     print(text.decode())
 
 
-async def _ask(settings: Settings) -> list[str]:
-    """Segment's authentication test and choices: `GET /v1/accounts/info`, `GET /v1/schemas`."""
+async def _ask(configured: Configured) -> list[str] | None:
+    """Whether the key is right; of Encharge also Segment's choices, `GET /v1/schemas`."""
     sender = HttpSender(max_connections=1, timeout_seconds=30)
+    probe = configured.kind.probe(configured.settings)
     try:
-        await _get(sender, settings, "/v1/accounts/info")
-        schemas = await _get(sender, settings, "/v1/schemas")
+        await _get(sender, configured, probe)
+        if configured.kind is not encharge.KIND:
+            return None
+        url = f"{configured.settings.encharge_api_url}/v1/schemas"
+        schemas = await _get(sender, configured, probe._replace(url=url))
     finally:
         await sender.close()
     return object_types(schemas)
@@ -135,13 +141,16 @@ def object_types(schemas: bytes) -> list[str]:
     return sorted(name for name in names if isinstance(name, str) and name != "person")
 
 
-async def _get(sender: HttpSender, settings: Settings, path: str) -> bytes:
-    url = f"{settings.encharge_api_url}{path}"
-    answer = await sender.send(Request("GET", url, {"X-Encharge-Token": settings.api_key}, None))
+async def _get(sender: HttpSender, configured: Configured, request: Request) -> bytes:
+    answer = await sender.send(request)
+    key, url = configured.kind.required[0].upper(), configured.kind.url.upper()
     if answer.status == 0:
-        raise StreamsError(f"ENCHARGE_API_URL: {url}: {answer.text}")
+        raise StreamsError(f"{url}: {request.url}: {answer.text}")
     if answer.status in (401, 403):
-        raise StreamsError(f"ENCHARGE_API_KEY: {url} refuses the key (status {answer.status})")
+        advice = configured.destination.advice(answer.status)
+        raise StreamsError(
+            f"{key}: {request.url} refuses the key (status {answer.status}); {advice}"
+        )
     if answer.status != 200 or answer.body.lstrip().startswith(b"<"):
-        raise SettingsError(f"ENCHARGE_API_URL: {url} is not Encharge's API ({answer.status})")
+        raise SettingsError(f"{url}: {request.url} is not its API ({answer.status})")
     return answer.body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from streams.destinations.encharge.actions.action import Action
+from streams.destinations.action import Action
 from streams.destinations.encharge.actions.alias_user import ALIAS_USER
 from streams.destinations.encharge.actions.create_or_update_object import CREATE_OR_UPDATE_OBJECT
 from streams.destinations.encharge.actions.identify_user import IDENTIFY_USER
