@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.destinations import engage
 from streams.destinations.subscriptions import preset
 from streams.destinations.usercom.actions import ACTIONS
 
@@ -16,10 +17,7 @@ _TRIGGERS: Final = {
     "trackPageView": 'type = "page"',
     "updateCompany": 'type = "group"',
     "trackEvent": 'type = "track"',
-    "setComputedTrait": (
-        'type = "track" and (event = "Audience Entered" or event = "Audience Exited" '
-        'or event = "Trait Computed")'
-    ),
+    "setComputedTrait": engage.TRIGGER,
 }
 
 PRESETS: Final = tuple(preset(ACTIONS[slug], trigger) for slug, trigger in _TRIGGERS.items())

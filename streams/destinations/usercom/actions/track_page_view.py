@@ -60,8 +60,7 @@ def _count(
 ) -> Part:
     """Write one page view more, and when; this creates a person that is not there."""
     before = person.get("page_views")
-    is_number = isinstance(before, int) and not isinstance(before, bool)
-    fields: dict[str, Any] = {"page_views": (before if is_number else 0) + 1}
+    fields: dict[str, Any] = {"page_views": before + 1 if isinstance(before, int) else 1}
     seen = moment(person.get("last_seen"))
     if at is not None and (seen is None or at > seen):
         fields["last_seen"] = as_text(at)
