@@ -82,9 +82,9 @@ def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
     path = settings_module.given("STREAMS_CONFIG")
     with faults:
         config, problems = config_module.read(Path(path) if path else None, registry.check)
-        faults += problems
         if needs_key:
             faults += registry.missing(config)
+        faults += problems
     if faults:
         # What is missing may have been set under another name.
         _warn([_warning(name) for name in settings_module.unknown()])
