@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from streams.dev import usercom
-from tests.functional.conftest import PARTITIONS, World, event
+from tests.functional.conftest import PARTITIONS, World, event, text
 from tests.functional.test_destinations import has_distinct, of
+from tests.functional.test_validate import streams, validate
 from tests.support.traces import Trace, check, check_order, signups
 from tests.support.world import (
     KEY,
@@ -219,3 +223,35 @@ async def test_user_com_alone_needs_no_key_of_encharge(both: Both) -> None:
         await both.world.settled(1, worker)
     assert (await both.usercom.person("u"))["attributes"] == {"plan": "pro"}
     assert await both.encharge.requests() == []
+
+
+async def test_validate_tries_the_key_at_user_com(both: Both, tmp_path: Path) -> None:
+    file = tmp_path / "streams.yaml"
+    file.write_text("destinations:\n  - type: user.com\n")
+    ours = {"STREAMS_CONFIG": str(file), "USERCOM_API_URL": both.usercom.url}
+    good = await validate("--online", USERCOM_API_KEY=KEY, **ours)
+    assert (good[0], f"{both.usercom.url} accepts the key" in good[1]) == (0, True)
+    bad = await validate("--online", USERCOM_API_KEY="bad", **ours)
+    assert (bad[0], "USERCOM_API_KEY: " in bad[2], "check its key" in bad[2]) == (1, True, True)
+    none = await validate(STREAMS_CONFIG=str(file))
+    assert none[0] == 2
+    told = [line.split(":")[1].strip() for line in none[2].splitlines()]
+    assert told == ["USERCOM_API_KEY", "USERCOM_API_URL"]
+
+
+async def test_explain_tells_every_call_and_asks_and_remembers_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "streams.yaml"
+    file.write_text("destinations:\n  - type: user.com\n")
+    event_file = tmp_path / "events.ndjson"
+    event_file.write_bytes(text(event("page", 1, userId="u", properties={"url": "http://x.com/p"})))
+    ours = {"STREAMS_CONFIG": str(file), "STREAMS_DATA_DIR": str(tmp_path)}
+    status, out, err = await streams("explain", str(event_file), **ours)
+    assert status == 0, err
+    calls = [(made["method"], made["url"]) for made in json.loads(out)["requests"]]
+    base = "https://subdomain.user.com/api/public/"
+    assert calls == [
+        ("GET", f"{base}users-by-id/u/"),
+        ("POST", f"{base}users/update_or_create/"),
+        ("POST", f"{base}site-views/"),
+    ]
+    assert sorted(os.listdir(tmp_path)) == ["events.ndjson", "streams.yaml"]  # noqa: PTH208
