@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from streams.destinations.base import Conversation, Destination, Request
+from streams.destinations.base import Destination, Request
+from streams.destinations.conversation import calls_of
 from streams.errors import EventError, InvalidEvent, PayloadError, SettingsError
 from streams.events import Event
 from streams.identity.rules import Identities
@@ -94,21 +95,16 @@ def _requests(
         if operation == DELETE:
             # Where nobody is named, nobody is to be erased.
             with contextlib.suppress(PayloadError):
-                requests += _calls(destination.delete(event))
+                requests += calls_of(destination.delete(event))
             continue
         for subscription in destination.subscriptions:
             if subscription.matches(event):
                 try:
-                    requests += _calls(subscription.build(event))
+                    requests += calls_of(subscription.build(event))
                 except PayloadError as failure:
                     # The other subscriptions fire all the same.
                     error = error or f"{subscription.name}: {failure}"
     return requests, error
-
-
-def _calls(made: Request | Conversation) -> Iterable[Request]:
-    """All calls: of a conversation, those that the usual answers lead to."""
-    return made.rehearse() if isinstance(made, Conversation) else (made,)
 
 
 def _outcome(requests: Sequence[Request], error: str | None) -> str:

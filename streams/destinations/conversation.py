@@ -12,7 +12,7 @@ be safe to repeat.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -102,3 +102,8 @@ class Conversation:
             yield request
             assert self._step is not None  # noqa: S101 - it has a request
             self.answered(Reply(200, self._step.presumed))
+
+
+def calls_of(made: Request | Conversation) -> Iterable[Request]:
+    """All calls: of a conversation, those that the usual answers lead to, which ends it."""
+    return made.rehearse() if isinstance(made, Conversation) else (made,)
