@@ -60,9 +60,9 @@ async def _calls(bootstrap: str, topic: str, events: int, destination: Encharge)
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
                     event = orjson.loads(record.value)
-                    calls.extend(
-                        s.build(event) for s in destination.subscriptions if s.matches(event)
-                    )
+                    fires = (s for s in destination.subscriptions if s.matches(event))
+                    made = (subscription.build(event) for subscription in fires)
+                    calls.extend(call for call in made if isinstance(call, Request))
     finally:
         await consumer.stop()
     return calls

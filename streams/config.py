@@ -108,8 +108,19 @@ def load(path: Path | None, checks: Checks) -> Config:
 
     Raises ``SettingsError`` with a :class:`Problem` for everything that is wrong.
     """
+    config, problems = read(path, checks)
+    if problems:
+        raise SettingsError(*problems)
+    return config
+
+
+def read(path: Path | None, checks: Checks) -> tuple[Config, list[Problem]]:
+    """As :func:`load`, with what is right in the file beside what is wrong.
+
+    Raises ``SettingsError`` when it cannot be read at all.
+    """
     if path is None:
-        return DEFAULT
+        return DEFAULT, []
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -119,10 +130,7 @@ def load(path: Path | None, checks: Checks) -> Config:
         raise SettingsError(
             Problem(str(path), line, "", "is not UTF-8; save it as that")
         ) from error
-    config, problems = parse(text, checks, str(path))
-    if problems:
-        raise SettingsError(*problems)
-    return config
+    return parse(text, checks, str(path))
 
 
 def parse(text: str, checks: Checks, file: str = "STREAMS_CONFIG") -> tuple[Config, list[Problem]]:

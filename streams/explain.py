@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from streams.destinations.base import Destination, Request
+from streams.destinations.conversation import calls_of
 from streams.errors import EventError, InvalidEvent, PayloadError, SettingsError
 from streams.events import Event
 from streams.identity.rules import Identities
@@ -94,12 +95,12 @@ def _requests(
         if operation == DELETE:
             # Where nobody is named, nobody is to be erased.
             with contextlib.suppress(PayloadError):
-                requests.append(destination.delete(event))
+                requests += calls_of(destination.delete(event))
             continue
         for subscription in destination.subscriptions:
             if subscription.matches(event):
                 try:
-                    requests.append(subscription.build(event))
+                    requests += calls_of(subscription.build(event))
                 except PayloadError as failure:
                     # The other subscriptions fire all the same.
                     error = error or f"{subscription.name}: {failure}"

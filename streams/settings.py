@@ -22,7 +22,12 @@ SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SASL_PROTOCOLS = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 SSL_PROTOCOLS = frozenset({"SSL", "SASL_SSL"})
 
-NEEDS_KEY = "ENCHARGE_API_KEY: is required; take it from Encharge > Settings > Your account"
+WHERE_FROM = {
+    "encharge_api_key": "take it from Encharge > Settings > Your account",
+    "usercom_api_key": "take it from User.com > App settings > Advanced > Public REST API keys",
+    "usercom_api_url": "it is https://<your subdomain>.user.com",
+}
+"""Settings without which there is no destination of their type, and what to do about it."""
 
 
 class TableStore(StrEnum):
@@ -193,12 +198,22 @@ class Settings(BaseSettings):
     )
 
     # Encharge
-    encharge_api_key: SecretStr | None = Field(None, description="required")
+    encharge_api_key: SecretStr | None = Field(
+        None, description="required for a destination of type encharge (the default)"
+    )
     encharge_write_key: SecretStr | None = Field(
         None, description="for the ingest host; unset: the API key"
     )
     encharge_api_url: str = Field("https://api.encharge.io", description="REST host")
     encharge_ingest_url: str = Field("https://ingest.encharge.io/v1", description="ingest endpoint")
+
+    # User.com
+    usercom_api_key: SecretStr | None = Field(
+        None, description="required for a destination of type user.com"
+    )
+    usercom_api_url: str | None = Field(
+        None, description="required too: https://<your subdomain>.user.com"
+    )
 
     # The gateway
     streams_write_keys: SecretStr | None = Field(
@@ -276,10 +291,10 @@ class Settings(BaseSettings):
             WriteKeys(value.get_secret_value())
         return value
 
-    @field_validator("encharge_api_url", "encharge_ingest_url")
+    @field_validator("encharge_api_url", "encharge_ingest_url", "usercom_api_url")
     @classmethod
-    def _http_url(cls, value: str) -> str:
-        return _checked_url(value)
+    def _http_url(cls, value: str | None) -> str | None:
+        return None if value is None else _checked_url(value)
 
     @field_validator("schema_registry_url")
     @classmethod
@@ -341,12 +356,26 @@ class Settings(BaseSettings):
             )
         return name
 
+    def needed(self, name: str) -> str:
+        """One of :data:`WHERE_FROM`. Raises ``SettingsError`` when it is not set."""
+        value = getattr(self, name)
+        if value is None:
+            raise SettingsError(is_required(name))
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def with_placeholders(self) -> Settings:
+        """With texts in place of missing ones of :data:`WHERE_FROM`, where nothing is sent."""
+        missing = {name: f"<{name.upper()}>" for name in WHERE_FROM if getattr(self, name) is None}
+        if "usercom_api_url" in missing:
+            missing["usercom_api_url"] = "https://subdomain.user.com"
+        return self.model_copy(
+            update={k: SecretStr(v) if k.endswith("_key") else v for k, v in missing.items()}
+        )
+
     @property
     def api_key(self) -> str:
         """The key of Encharge's REST host. Raises ``SettingsError`` when it is not set."""
-        if self.encharge_api_key is None:
-            raise SettingsError(NEEDS_KEY)
-        return self.encharge_api_key.get_secret_value()
+        return self.needed("encharge_api_key")
 
     @property
     def write_key(self) -> str:
@@ -417,6 +446,11 @@ def _checked_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def is_required(name: str) -> str:
+    """That a setting is missing, for a person."""
+    return f"{name.upper()}: is required; {WHERE_FROM[name]}"
+
+
 def load(overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings from the environment.
 
@@ -448,6 +482,7 @@ PER_DESTINATION = frozenset(
     if name.startswith(
         (
             "encharge_",
+            "usercom_",
             "streams_batch_",
             "streams_circuit_",
             "streams_coalesce",
@@ -492,7 +527,7 @@ def unknown() -> list[str]:
         for name in os.environ
         if name.upper() not in known
         and (
-            name.upper().startswith(("STREAMS_", "ENCHARGE_"))
+            name.upper().startswith(("STREAMS_", "ENCHARGE_", "USERCOM_"))
             # Others use variables of their own: one that begins otherwise has to be very close.
             or closest(name, known, cutoff=0.9)
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from streams.batching.pending import Pending
-from streams.destinations.base import Request
+from streams.destinations.base import Conversation, Request
 
-Merge = Callable[[Request, Request], Request | None]
+Merge = Callable[[Request | Conversation, Request | Conversation], Request | Conversation | None]
 
 
 def coalesce(window: Sequence[Pending], merge: Merge) -> list[Pending]:

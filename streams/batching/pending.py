@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from streams.dead_letters.redrive import Redrive
-from streams.destinations.base import Request
+from streams.destinations.base import Conversation, Request
 from streams.errors import EventError
 from streams.events import Event, Origin
 
@@ -70,18 +70,22 @@ class Pending:
     progress: Progress
     action: str
     """The per-action stream it took (the first, where several subscriptions fire)."""
-    requests: list[Request | None]
+    requests: list[Request | Conversation | None]
     """One for each subscription that fires, in the order in which they do."""
     error: EventError | None = None
     merged: Sequence[Pending] = ()
     """Earlier events of the same person whose calls this one's stands for."""
-    merged_request: Request | None = None
+    merged_request: Request | Conversation | None = None
     json: bytes | None = None
     """The event as JSON, where ``raw`` is something else."""
     redrive: Redrive | None = None
     """The try that this is, if the event was a dead letter."""
     is_alone: bool = False
     """Whether it is called for by itself: together with others it was not accepted."""
+
+    def all_requests(self) -> Sequence[Request | Conversation | None]:
+        """What is to be made for it, and for those merged into it."""
+        return self.requests if self.merged_request is None else (self.merged_request,)
 
     @property
     def origin(self) -> Origin:

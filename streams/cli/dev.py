@@ -11,7 +11,7 @@ import typer
 from streams.cli.run import run
 
 app = typer.Typer(
-    help="Embedded broker, Encharge stand-in, and everything at once, for trying out and tests.",
+    help="Embedded broker, stand-ins, and everything at once, for trying out and tests.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -54,6 +54,27 @@ def encharge(
     def ready(url: str) -> None:
         print(f"export ENCHARGE_API_URL={url} ENCHARGE_INGEST_URL={url}/v1", flush=True)
         print(f"# what arrived: {url}/_stand-in/ and {url}/_stand-in/people", flush=True)
+
+    run(lambda stop: _until(stop, stand_in.serve(host, port, keys=keys, ready=ready)))
+
+
+@app.command()
+def usercom(
+    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
+    port: int = typer.Option(8091, help="Port to listen on; 0 chooses a free one."),
+    key: list[str] = typer.Option(None, help="API key to accept; may be repeated. Default: any."),
+) -> None:
+    """Run a local stand-in for User.com's API.
+
+    Example: streams dev usercom --port 8091
+    """
+    from streams.dev import usercom as stand_in
+
+    keys = frozenset(key) if key else None
+
+    def ready(url: str) -> None:
+        print(f"export USERCOM_API_URL={url}", flush=True)
+        print(f"# what arrived: {url}/_stand-in/ and {url}/_stand-in/attributes", flush=True)
 
     run(lambda stop: _until(stop, stand_in.serve(host, port, keys=keys, ready=ready)))
 

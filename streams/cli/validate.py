@@ -6,11 +6,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import typer
-from pydantic import SecretStr
 
 from streams import config as config_module
 from streams import settings as settings_module
@@ -18,20 +17,18 @@ from streams.avro.registry import connected
 from streams.avro.schemas import known
 from streams.config import Config, Problem
 from streams.delivery.sender import HttpSender
-from streams.destinations import registry
+from streams.destinations import encharge, registry
 from streams.destinations.base import Request
 from streams.destinations.registry import Configured
 from streams.errors import SettingsError, StreamsError
 from streams.faults import Faults
 from streams.settings import Settings
 
-NO_KEY: Final = "<ENCHARGE_API_KEY>"
-
 HELP = """Check settings, mappings and triggers; everything that is wrong is told at once.
 
 What is wrong in the file has a line FILE:LINE: path: what is wrong; what to do. Exit status 2
-if something is wrong, 1 if --online and Encharge refuses the key or the schema registry does
-not answer.
+if something is wrong, 1 if --online and a destination refuses its key or the schema registry
+does not answer.
 
 Example: STREAMS_CONFIG=streams.yaml streams validate --online
 """
@@ -39,7 +36,7 @@ Example: STREAMS_CONFIG=streams.yaml streams validate --online
 
 def validate(
     online: bool = typer.Option(
-        False, "--online", help="Also try the API key, and the schema registry."
+        False, "--online", help="Also try the keys at the destinations, and the schema registry."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON object."),
 ) -> None:
@@ -65,9 +62,10 @@ def validate(
         print(f"destination {told['name']}: {len(told['subscriptions'])} subscriptions")
         for subscription in told["subscriptions"]:
             print(f"  {subscription['action']:<9} {subscription['name']}")
+        if online:
+            print(f"online      {getattr(each.settings, each.kind.url)} accepts the key")
         if told["objects"] is not None:
             objects = ", ".join(told["objects"]) or "none"
-            print(f"online      {each.settings.encharge_api_url} accepts the key")
             print(f"objects     {objects}: what Create or Update Object may name")
     if online and settings.registry_url is not None:
         print(f"online      {settings.registry_url} answers as a schema registry")
@@ -78,7 +76,7 @@ def _describe(configured: Configured, *, online: bool) -> dict[str, Any]:
     return {
         "name": destination.name,
         "subscriptions": [{"action": s.action, "name": s.name} for s in destination.subscriptions],
-        "objects": asyncio.run(_ask(configured.settings)) if online else None,
+        "objects": asyncio.run(_ask(configured)) if online else None,
     }
 
 
@@ -91,11 +89,12 @@ def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
     with faults:
         settings = settings_module.load()
         settings.kafka_client_options()
-    if needs_key and not settings_module.given("ENCHARGE_API_KEY"):
-        faults.append(settings_module.NEEDS_KEY)
     path = settings_module.given("STREAMS_CONFIG")
     with faults:
-        config = config_module.load(Path(path) if path else None, registry.CHECKS)
+        config, problems = config_module.read(Path(path) if path else None, registry.CHECKS)
+        if needs_key:
+            faults += registry.missing(config)
+        faults += problems
     if faults:
         # What is missing may have been set under another name.
         _warn([_warning(name) for name in settings_module.unknown()])
@@ -104,11 +103,10 @@ def load(*, needs_key: bool = True) -> tuple[Settings, Config]:
 
 
 def load_without_key() -> tuple[Settings, Config]:
-    """As :func:`load`, for commands that send nothing: a key that is not set is made up."""
+    """As :func:`load`, for what sends nothing: it needs no keys, and remembers nothing."""
     settings, config = load(needs_key=False)
-    if settings.encharge_api_key is None:
-        settings = settings.model_copy(update={"encharge_api_key": SecretStr(NO_KEY)})
-    return settings, config
+    # A dry run, so that what a conversation presumes is not kept.
+    return settings.with_placeholders().model_copy(update={"streams_dry_run": True}), config
 
 
 def _warn(warnings: Sequence[str]) -> None:
@@ -139,12 +137,16 @@ async def _check_registry(settings: Settings) -> None:
             await schema_registry.check()
 
 
-async def _ask(settings: Settings) -> list[str]:
-    """Segment's authentication test and choices: `GET /v1/accounts/info`, `GET /v1/schemas`."""
+async def _ask(configured: Configured) -> list[str] | None:
+    """Whether the key is right; of Encharge also Segment's choices, `GET /v1/schemas`."""
     sender = HttpSender(max_connections=1, timeout_seconds=30)
+    probe = configured.kind.probe(configured.settings)
     try:
-        await _get(sender, settings, "/v1/accounts/info")
-        schemas = await _get(sender, settings, "/v1/schemas")
+        await _get(sender, configured, probe)
+        if configured.kind is not encharge.KIND:
+            return None
+        url = f"{configured.settings.encharge_api_url}/v1/schemas"
+        schemas = await _get(sender, configured, probe._replace(url=url))
     finally:
         await sender.close()
     return object_types(schemas)
@@ -162,13 +164,16 @@ def object_types(schemas: bytes) -> list[str]:
     return sorted(name for name in names if isinstance(name, str) and name != "person")
 
 
-async def _get(sender: HttpSender, settings: Settings, path: str) -> bytes:
-    url = f"{settings.encharge_api_url}{path}"
-    answer = await sender.send(Request("GET", url, {"X-Encharge-Token": settings.api_key}, None))
+async def _get(sender: HttpSender, configured: Configured, request: Request) -> bytes:
+    answer = await sender.send(request)
+    key, url = configured.kind.required[0].upper(), configured.kind.url.upper()
     if answer.status == 0:
-        raise StreamsError(f"ENCHARGE_API_URL: {url}: {answer.text}")
+        raise StreamsError(f"{url}: {request.url}: {answer.text}")
     if answer.status in (401, 403):
-        raise StreamsError(f"ENCHARGE_API_KEY: {url} refuses the key (status {answer.status})")
+        advice = configured.destination.advice(answer.status)
+        raise StreamsError(
+            f"{key}: {request.url} refuses the key (status {answer.status}); {advice}"
+        )
     if answer.status != 200 or answer.body.lstrip().startswith(b"<"):
-        raise SettingsError(f"ENCHARGE_API_URL: {url} is not Encharge's API ({answer.status})")
+        raise SettingsError(f"{url}: {request.url} is not its API ({answer.status})")
     return answer.body

@@ -31,7 +31,7 @@ class Bulk:
 
     def takes(self, lane: Lane, request: Request) -> bool:
         """Gather a lane, if its next request can go with others."""
-        if self._size < 2 or lane.waiting[0].is_alone:
+        if self._size < 2 or lane.waiting[0].is_alone or lane.conversation() is not None:
             return False
         part = self._destination.part(request)
         if part is None:

@@ -24,7 +24,8 @@ from streams.delivery.line import Line
 from streams.delivery.sender import Answer, Sender
 from streams.delivery.settle import Settlement
 from streams.delivery.valve import Valve, excerpt
-from streams.destinations.base import Destination, Verdict
+from streams.destinations.base import Conversation, Destination, Verdict
+from streams.destinations.conversation import Reply
 from streams.engine.tasks import Tasks
 from streams.errors import DeliveryError
 from streams.telemetry.metrics import Metrics
@@ -92,7 +93,7 @@ class LaneDeliverer:
         self._bulk = Bulk(destination, bulk_size, self._line.put)
         self._valve = Valve(
             self._line,
-            name=destination.name,
+            destination=destination,
             circuit=Circuit(circuit_failures),
             limit=Limit(concurrency),
             metrics=metrics,
@@ -159,6 +160,9 @@ class LaneDeliverer:
     def _end_event(self, lane: Lane) -> None:
         """All requests of an event are made: it was delivered if none of them failed."""
         event = lane.waiting[0]
+        for request in event.all_requests():
+            if isinstance(request, Conversation):
+                self._metrics.ignored(event.action, request.ignored)
         error = event.error
         if error is None:
             self._settlement.delivered(event)
@@ -173,6 +177,16 @@ class LaneDeliverer:
     def _next_request(self, lane: Lane) -> None:
         """On to the next request of an event; the other subscriptions' do not depend on it."""
         lane.next_request += 1
+        lane.attempts = 0
+        self._proceed(lane)
+
+    def _taken(self, lane: Lane, answer: Answer) -> None:
+        """A request was taken: on to the conversation's next one, or to the next request."""
+        conversation = lane.conversation()
+        if conversation is None:
+            self._next_request(lane)
+            return
+        conversation.answered(Reply.read(answer.status, answer.body))
         lane.attempts = 0
         self._proceed(lane)
 
@@ -217,6 +231,10 @@ class LaneDeliverer:
         if answer.status:
             content_type = answer.headers.get("content-type", "")
             verdict = self._destination.classify(answer.status, content_type, answer.body)
+        if verdict is Verdict.REJECTED and not call.is_dropped():
+            conversation = call.lanes[0].conversation()
+            if conversation is not None and conversation.accepts(answer.status):
+                verdict = Verdict.DELIVERED
         self._valve.answered(call, answer, verdict, started)
         if not call.is_dropped():
             self._conclude(call, answer, verdict)
@@ -224,7 +242,7 @@ class LaneDeliverer:
     def _conclude(self, call: Call, answer: Answer, verdict: Verdict) -> None:
         if verdict is Verdict.DELIVERED:
             for lane in call.lanes:
-                self._next_request(lane)
+                self._taken(lane, answer)
         elif verdict is Verdict.MISCONFIGURED or (call.is_probe and self._valve.is_refused):
             # To be the probe again: another may be of an endpoint, or a key, that works.
             for lane in call.lanes:

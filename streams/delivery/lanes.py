@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from streams.batching.pending import Pending
-from streams.destinations.base import Request
+from streams.destinations.base import Conversation, Request
+from streams.errors import EventError
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -28,15 +33,22 @@ class Lane:
     def request(self) -> Request | None:
         """The request that the first event needs next; None when it needs no more."""
         event = self.waiting[0]
-        if event.merged_request is not None:
-            return event.merged_request if self.next_request == 0 else None
-        while self.next_request < len(event.requests):
-            request = event.requests[self.next_request]
+        requests = event.all_requests()
+        while self.next_request < len(requests):
+            request = requests[self.next_request]
+            if isinstance(request, Conversation):
+                request = _next_of(request, event)
             if request is not None:
                 return request
-            # It could not be built; the event's error says why.
+            # It could not be built, and the event's error says why; or a conversation is over.
             self.next_request += 1
         return None
+
+    def conversation(self) -> Conversation | None:
+        """The conversation that the next request is of, if it is of one."""
+        requests = self.waiting[0].all_requests()
+        request = requests[self.next_request] if self.next_request < len(requests) else None
+        return request if isinstance(request, Conversation) else None
 
     def next_event(self) -> None:
         """The first event has its outcome."""
@@ -52,6 +64,17 @@ class Lane:
             single.is_alone = True
         self.waiting.extendleft(reversed(apart))
         self.next_request = self.attempts = 0
+
+
+def _next_of(conversation: Conversation, event: Pending) -> Request | None:
+    try:
+        return conversation.request()
+    except EventError as error:
+        event.error = event.error or error
+    except Exception as error:
+        log.exception("conversation failed", origin=str(event.origin), action=event.action)
+        event.error = EventError("internal-error", f"{type(error).__name__}: {error}")
+    return None
 
 
 @dataclass(slots=True, eq=False)

@@ -14,7 +14,7 @@ from streams.delivery.limit import Limit
 from streams.delivery.line import Line
 from streams.delivery.retry import RetryClock, retry_after
 from streams.delivery.sender import Answer
-from streams.destinations.base import Verdict
+from streams.destinations.base import Destination, Verdict
 from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -29,18 +29,16 @@ class Valve:
         self,
         line: Line,
         *,
-        name: str,
+        destination: Destination,
         circuit: Circuit,
         limit: Limit,
         metrics: Metrics,
         on_misconfigured: Callable[[str | None], None],
     ) -> None:
-        """``name`` is the destination's.
-
-        ``on_misconfigured`` is told why the destination refuses us, and None when it stops.
-        """
+        """``on_misconfigured`` is told why the destination refuses us, and None when it stops."""
         self._line = line
-        self._name = name
+        self._name = destination.name
+        self._advice = destination.advice
         self._circuit = circuit
         self._limit = limit
         self._metrics = metrics
@@ -121,10 +119,11 @@ class Valve:
 
     def _tell(self, before: State, answer: Answer) -> None:
         # What it answered may repeat what was sent: /readyz has it, the log does not.
-        state = self._circuit.state
+        state, status = self._circuit.state, answer.status
         if state is State.REFUSED:
-            log.error("destination refuses us", destination=self._name, status=answer.status)
-            self._on_misconfigured(f"status {answer.status}: {excerpt(answer)}")
+            advice = self._advice(status)
+            log.error("destination refuses us", destination=self._name, status=status, do=advice)
+            self._on_misconfigured(f"{advice} (status {status}: {excerpt(answer)})")
             return
         if before is State.REFUSED:
             self._on_misconfigured(None)

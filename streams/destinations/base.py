@@ -6,21 +6,16 @@ sends (see :mod:`streams.delivery`) nor knows about topics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from streams.destinations.conversation import Conversation
+from streams.destinations.request import Request
 from streams.events import Event
 
-
-class Request(NamedTuple):
-    """One HTTP call: what ``streams explain`` prints and the sender sends."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: Any
+__all__ = ["Conversation", "Destination", "Request", "Subscription", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +23,15 @@ class Subscription:
     """One line of a destination's configuration: when to act, and how.
 
     ``action`` is the name of the per-action stream (``identify``, ``track``, ``page``,
-    ``group``, ``alias``, ``tag``, ``untag``). ``build`` raises
-    :class:`~streams.errors.PayloadError` when the event does not satisfy the action.
+    ``group``, ``alias``, ``tag``, ``untag``). ``build`` makes the call, or a conversation where
+    calls depend on answers. It raises :class:`~streams.errors.PayloadError` when the event does
+    not satisfy the action.
     """
 
     name: str
     action: str
     matches: Callable[[Event], bool]
-    build: Callable[[Event], Request]
+    build: Callable[[Event], Request | Conversation]
 
 
 class Verdict(Enum):
@@ -68,11 +64,13 @@ class Destination(Protocol):
     def candidates(self, kind: str) -> Sequence[Subscription]:
         """Those of :attr:`subscriptions` that an event of a type may match, in their order."""
 
-    def delete(self, event: Event) -> Request:
-        """The request that erases a person. Raises ``PayloadError`` without an id."""
+    def delete(self, event: Event) -> Request | Conversation:
+        """What erases a person. Raises ``PayloadError`` without an id."""
 
-    def merge(self, earlier: Request, later: Request) -> Request | None:
-        """The one request that leaves a person as these two would, or None."""
+    def merge(
+        self, earlier: Request | Conversation, later: Request | Conversation
+    ) -> Request | Conversation | None:
+        """The one that leaves a person as these two would, or None."""
 
     def part(self, request: Request) -> Any:
         """What stands for a request in :meth:`bulk`; None if it has to go on its own.
@@ -85,3 +83,6 @@ class Destination(Protocol):
 
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         """What an HTTP answer means."""
+
+    def advice(self, status: int) -> str:
+        """What to do about an answer that means ``MISCONFIGURED``, for a person."""

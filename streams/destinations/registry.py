@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
+from streams import settings as settings_module
 from streams.config import Config, DestinationConfig
+from streams.destinations import encharge, usercom
 from streams.destinations.base import Destination
-from streams.destinations.encharge import PRESETS, Encharge
-from streams.destinations.encharge.actions import ACTIONS
-from streams.destinations.encharge.subscriptions import check_subscription
-from streams.mapping import default_mapping
+from streams.destinations.kind import Kind
+from streams.destinations.subscriptions import Definition, check_subscription, complete
 from streams.settings import Settings, of_destination
-
-Definition = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of destination.
-
-    ``build`` makes an instance; ``check(subscription, path)`` raises ``SettingsError`` with
-    everything that is wrong with a subscription, each with ``path`` before what is at fault.
-    """
-
-    build: Callable[[Settings, DestinationConfig], Destination]
-    check: Callable[[Definition, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
     """A destination, and the settings that hold for it."""
 
+    kind: Kind
     destination: Destination
     settings: Settings
 
@@ -41,37 +29,38 @@ def build(settings: Settings, config: Config) -> list[Configured]:
     """The configured destinations. Raises ``SettingsError``."""
     found = []
     for each in config.destinations:
-        own = of_destination(settings, each.settings)
-        found.append(Configured(KINDS[each.type].build(own, each), own))
+        kind, own = KINDS[each.type], of_destination(settings, each.settings)
+        destination = kind.build(own, each.name, _subscriptions(kind, each))
+        found.append(Configured(kind, destination, own))
     return found
 
 
-def _build_encharge(settings: Settings, config: DestinationConfig) -> Destination:
-    subscriptions = config.subscriptions
-    return Encharge(
-        api_key=settings.api_key,
-        write_key=settings.write_key,
-        api_url=settings.encharge_api_url,
-        ingest_url=settings.encharge_ingest_url,
-        subscriptions=PRESETS if subscriptions is None else [_complete(s) for s in subscriptions],
-        name=config.name,
-    )
+def _subscriptions(kind: Kind, config: DestinationConfig) -> Sequence[Definition]:
+    if config.subscriptions is None:
+        return kind.presets
+    return [complete(kind.actions, given) for given in config.subscriptions]
 
 
-def _check_encharge(subscription: Definition, path: str) -> None:
-    check_subscription(_complete(subscription), path)
+def check(kind: str, subscription: Definition, path: str) -> None:
+    """Raise ``SettingsError`` if a subscription of a destination of this kind is wrong."""
+    actions = KINDS[kind].actions
+    check_subscription(actions, complete(actions, subscription), path)
 
 
-def _complete(subscription: Definition) -> Definition:
-    """A subscription without a mapping has its action's default one."""
-    action = ACTIONS.get(str(subscription.get("partnerAction")))
-    if "mapping" in subscription or action is None:
-        return {"mapping": {}, **subscription}
-    return {**subscription, "mapping": default_mapping(action.fields)}
+def missing(config: Config) -> list[str]:
+    """What the configured destinations need and nobody has set, for a person, each once."""
+    needed = [
+        settings_module.is_required(name)
+        for each in config.destinations
+        for name in KINDS[each.type].required
+        if name.upper() not in each.settings and not settings_module.given(name.upper())
+    ]
+    return list(dict.fromkeys(needed))
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "encharge": Kind(_build_encharge, _check_encharge),
+    "encharge": encharge.KIND,
+    "user.com": usercom.KIND,
 }
-CHECKS: Final = {name: kind.check for name, kind in KINDS.items()}
+CHECKS: Final = {name: partial(check, name) for name in KINDS}
 """As :func:`streams.config.load` wants to know them."""

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from streams.destinations.base import Destination
+from streams.destinations.conversation import calls_of
 from streams.errors import PayloadError
 from streams.replay.order import Event
 from streams.source.integrations import enabled
@@ -50,12 +51,12 @@ class Forecast:
         for destination in wanted_by:
             for action, build in _builders(destination, event):
                 try:
-                    build(event)
+                    made = sum(1 for _ in calls_of(build(event)))
                 except PayloadError:
                     failed = True
                 else:
-                    calls += 1
-                    self.calls[action] += 1
+                    calls += made
+                    self.calls[action] += made
         if not calls:
             self.without_calls["invalid" if failed else "no-subscription"] += 1
 

@@ -11,7 +11,7 @@ import structlog
 
 from streams.batching.pending import Pending
 from streams.delivery.settle import Settlement
-from streams.destinations.base import Destination, Request, Subscription
+from streams.destinations.base import Conversation, Destination, Request, Subscription
 from streams.errors import EventError
 from streams.events import Event
 
@@ -35,7 +35,9 @@ class Share:
     """What one per-action stream has to map of a batch."""
 
     batch: Batch
-    events: list[tuple[Pending, int, Callable[[Event], Request]]] = field(default_factory=list)
+    events: list[tuple[Pending, int, Callable[[Event], Request | Conversation]]] = field(
+        default_factory=list
+    )
     """(event, place among its requests, how to build the request)"""
 
 

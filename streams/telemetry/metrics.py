@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import (
@@ -182,6 +182,12 @@ class Metrics(Collector):
         self._tables = Gauge(
             "streams_table_rows", "About how many rows a table holds.", ["table"], registry=registry
         )
+        self._ignored = Counter(
+            "streams_values_ignored_total",
+            "Values of delivered or refused events that the destination cannot take, by reason.",
+            ["action", "reason"],
+            registry=registry,
+        )
         self._refresh: list[Callable[[], None]] = []
         self._tally: Tally[tuple[Outcome, str, str]] = Tally()
         self._latency_tally = [0] * (len(LATENCY_BUCKETS) + 1)
@@ -244,6 +250,11 @@ class Metrics(Collector):
     def retried(self, action: str) -> None:
         """A call will be tried again."""
         self._retries.labels(action).inc()
+
+    def ignored(self, action: str, reasons: Mapping[str, int]) -> None:
+        """Values were left out of what was sent for an event."""
+        for reason, count in reasons.items():
+            self._ignored.labels(action, reason).inc(count)
 
     def rate_limited(self, seconds: float) -> None:
         """A call waited for the rate limiter."""

@@ -87,9 +87,7 @@ class Health:
             reasons[Reason.KAFKA_AWAY] = self._broker_away
         if self._refused:
             reasons[Reason.CONFIGURATION] = "; ".join(
-                f"{name} refuses us, check its keys, such as ENCHARGE_API_KEY and "
-                f"ENCHARGE_WRITE_KEY ({why})"
-                for name, why in self._refused.items()
+                f"{name} refuses us, {why}" for name, why in self._refused.items()
             )
         elif (away := self._destinations_away()) is not None:
             reasons[Reason.DESTINATION_AWAY] = away

@@ -56,7 +56,8 @@ async def test_a_wrong_file_is_told_on_one_line(tmp_path: Path) -> None:
     assert status == 2
     assert err.count("\n") == 1
     assert (
-        err == f"{file}:2: destinations[0].type: is no destination; it should be one of encharge\n"
+        err == f"{file}:2: destinations[0].type: is no destination; it should be one of "
+        "encharge, user.com\n"
     )
 
 
@@ -91,9 +92,9 @@ async def test_the_result_as_json(tmp_path: Path) -> None:
     found = json.loads(out)
     assert (status, found["valid"], found["errors"]) == (0, True, [])
     assert [warning.split()[0] for warning in found["warnings"]] == ["STREAMS_X"]
-    assert found["destination"]["subscriptions"][0] == {"action": "alias", "name": "Alias User"}
+    assert found["destinations"][0]["subscriptions"][0] == {"action": "alias", "name": "Alias User"}
     file = tmp_path / "streams.yaml"
-    file.write_text("destinations:\n  - type: fax\n")
+    file.write_text("destinations:\n  - type: fax\n  - type: encharge\n")
     status, out, err = await streams("validate", "--json", STREAMS_CONFIG=str(file))
     found = json.loads(out)
     assert (status, found["valid"]) == (2, False)

@@ -18,8 +18,8 @@ from streams.batching.coalesce import coalesce
 from streams.batching.pending import Pending
 from streams.destinations.encharge import Encharge
 from streams.dev.encharge import api
-from streams.dev.encharge.log import Call
 from streams.dev.encharge.state import StandIn
+from streams.dev.standin.log import Call
 from streams.errors import PayloadError
 from tests.support.delivering import SUBSCRIPTIONS
 from tests.support.fakes import name_of, pending

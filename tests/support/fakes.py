@@ -249,6 +249,9 @@ class FakeDestination:
     def bulk(self, parts: Sequence[Any]) -> Request:
         return Request("POST", "http://destination/bulk", {}, "+".join(parts))
 
+    def advice(self, status: int) -> str:
+        return f"see to it ({status})"
+
     def classify(self, status: int, content_type: str, body: bytes) -> Verdict:
         return {
             200: Verdict.DELIVERED,

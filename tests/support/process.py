@@ -11,7 +11,7 @@ from pathlib import Path
 
 from streams.dev.broker import tied_to_parent
 
-OURS = ("STREAMS_", "ENCHARGE_")
+OURS = ("STREAMS_", "ENCHARGE_", "USERCOM_")
 
 
 class Command:

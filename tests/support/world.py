@@ -23,7 +23,7 @@ OUTCOMES = ("delivered", "coalesced", "filtered", "duplicate", "dead_lettered")
 
 
 class StandIn:
-    """A running Encharge stand-in, seen from outside."""
+    """A running stand-in, seen from outside."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -65,11 +65,11 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in() -> AsyncIterator[StandIn]:
-    """A stand-in of its own on a free port of the loopback interface."""
+async def stand_in(serve: Callable[..., Any] = encharge.serve) -> AsyncIterator[StandIn]:
+    """A stand-in of its own, Encharge's by default, on a free port of the loopback interface."""
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(
-        encharge.serve("127.0.0.1", 0, keys=frozenset({KEY}), ready=address.set_result)
+        serve("127.0.0.1", 0, keys=frozenset({KEY}), ready=address.set_result)
     )
     await asyncio.wait({serving, address}, return_when=asyncio.FIRST_COMPLETED)
     server = StandIn(await address)

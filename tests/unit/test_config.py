@@ -13,7 +13,6 @@ import yaml
 from streams import config, settings
 from streams.destinations import registry
 from streams.destinations.base import Destination
-from streams.destinations.encharge.actions import ACTIONS
 from streams.errors import SettingsError
 from streams.mapping.directives import DIRECTIVES
 
@@ -23,13 +22,20 @@ WRONG = Path(__file__).with_name("wrong.yaml")
 EXAMPLES = sorted((ROOT / "schemas/config/examples").glob("*.yaml"))
 
 
+KEYS = {
+    "encharge_api_key": "k",
+    "usercom_api_key": "k",
+    "usercom_api_url": "https://subdomain.user.com",
+}
+
+
 def problems(text: str) -> list[str]:
     return [str(problem) for problem in config.parse(text, registry.CHECKS, "f")[1]]
 
 
 def build(loaded: config.Config) -> Destination:
-    """The only destination."""
-    [configured] = registry.build(settings.load({"encharge_api_key": "k"}), loaded)
+    """The first destination."""
+    configured, *_ = registry.build(settings.load(KEYS), loaded)
     return configured.destination
 
 
@@ -96,7 +102,9 @@ def test_one_example_shows_every_directive_at_work() -> None:
 
 
 def test_the_schema_knows_the_actions_that_there_are() -> None:
-    assert SCHEMA["$defs"]["subscription"]["properties"]["action"]["enum"] == list(ACTIONS)
+    assert SCHEMA["$defs"]["subscription"]["properties"]["action"]["enum"] == list(
+        dict.fromkeys(slug for kind in registry.KINDS.values() for slug in kind.actions)
+    )
 
 
 def test_subscriptions_of_one_s_own() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from streams.destinations.encharge.actions import ACTIONS
-from streams.mapping import default_mapping
+from streams.destinations.subscriptions import preset
 
 _TRIGGERS: Final = {
     "aliasUser": 'type = "alias"',
@@ -16,16 +16,5 @@ _TRIGGERS: Final = {
 }
 
 
-def _preset(slug: str, trigger: str) -> dict[str, Any]:
-    action = ACTIONS[slug]
-    return {
-        "partnerAction": slug,
-        "name": action.title,
-        "enabled": True,
-        "subscribe": trigger,
-        "mapping": default_mapping(action.fields),
-    }
-
-
-PRESETS: Final = tuple(_preset(slug, trigger) for slug, trigger in _TRIGGERS.items())
+PRESETS: Final = tuple(preset(ACTIONS[slug], trigger) for slug, trigger in _TRIGGERS.items())
 """Alias, identify, page, group and track. Tags have no preset."""

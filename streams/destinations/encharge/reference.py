@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
 from typing import Final
 
-from streams.destinations.encharge.actions import ACTIONS, Action
+from streams.destinations.encharge.actions import ACTIONS
 from streams.destinations.encharge.presets import PRESETS
-from streams.mapping.fields import Field
-from streams.mapping.javascript import UNDEFINED
+from streams.destinations.reference import sections
 
 _HEAD: Final = """\
 # Actions
@@ -39,46 +36,7 @@ person.
 
 def reference() -> str:
     """The page, in Markdown."""
-    return "\n".join([_HEAD, *map(_section, ACTIONS.values()), _DELETION])
-
-
-def _section(action: Action) -> str:
-    summary = (sys.modules[action.request.__module__].__doc__ or "").partition(": ")[2].strip()
-    lines = [f"## {action.title}", "", summary[:1].upper() + summary[1:], ""]
-    lines += [f"`partnerAction`: `{action.slug}`. {_trigger(action)}", ""]
-    lines += ["| field | label | type | preset's mapping |", "| --- | --- | --- | --- |"]
-    for name, field in action.fields.items():
-        lines += _rows(name, field)
-    return "\n".join([*lines, ""])
-
-
-def _trigger(action: Action) -> str:
-    for preset in PRESETS:
-        if preset["partnerAction"] == action.slug:
-            return f"Preset: `{preset['subscribe']}`."
-    return "No preset."
-
-
-def _rows(name: str, field: Field, default: object = UNDEFINED) -> Iterator[str]:
-    default = field.default if default is UNDEFINED else default
-    star = "*" if field.required else ""
-    kind = f"{field.type}, {field.format}" if field.format else field.type
-    inner = field.properties or {}
-    shown = "" if inner or default is UNDEFINED else f"`{_short(default)}`"
-    yield f"| `{name}`{star} | {field.label} | {kind} | {shown} |"
-    for key, member in inner.items():
-        mapping = default.get(key, UNDEFINED) if isinstance(default, dict) else UNDEFINED
-        yield from _rows(f"{name}.{key}", member, mapping)
-
-
-def _short(mapping: object) -> str:
-    """A mapping on one line: paths without their quotes, @if as "else"."""
-    if isinstance(mapping, dict) and mapping.keys() == {"@path"}:
-        return str(mapping["@path"])
-    if isinstance(mapping, dict) and mapping.keys() == {"@if"}:
-        options = mapping["@if"]
-        return f"{_short(options['then'])} else {_short(options['else'])}"
-    return json.dumps(mapping)
+    return "\n".join([_HEAD, *sections(ACTIONS.values(), PRESETS), _DELETION])
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ address with ``/v1``. What is not documented for the real service is refused.
 * :mod:`.api` answers the requests of Encharge's two APIs and names the source of each rule.
 * :mod:`.people` keeps the people, finds and merges them.
 * :mod:`.account` keeps the person fields, the object schemas and the objects.
-* :mod:`.log` remembers every request in arrival order.
-* :mod:`.faults` makes the server fail on purpose.
 * :mod:`.control` is what a test or a person reads and sets, under ``/_stand-in/``.
 * :mod:`.server` puts them behind HTTP.
+* :mod:`streams.dev.standin` has what all stand-ins share, such as the request log and faults.
 """
 
 from __future__ import annotations

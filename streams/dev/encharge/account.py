@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from streams.dev.encharge.errors import Refusal
+from streams.dev.standin.refusal import Refusal
 
 _TYPES = ("string", "number", "boolean", "integer", "any")
 _FORMATS = (None, "date", "date-time")

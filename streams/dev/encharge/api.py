@@ -30,11 +30,14 @@ import orjson
 from multidict import MultiMapping
 
 from streams.dev.encharge.account import text_id
-from streams.dev.encharge.errors import BAD_KEY, Refusal
-from streams.dev.encharge.faults import Subject
-from streams.dev.encharge.log import Call
 from streams.dev.encharge.people import ID_KEYS, Ids, Person
 from streams.dev.encharge.state import StandIn
+from streams.dev.standin.faults import Subject
+from streams.dev.standin.log import Call
+from streams.dev.standin.refusal import Refusal, number
+
+#: Error code of the REST API for a key it does not know (w6w).
+BAD_KEY = 10082
 
 #: Types with a meaning of their own. "track" and "page" record an event, "identify" only the
 #: person ("Ingest API"; Segment's destination).
@@ -516,18 +519,6 @@ def _tags_and_person(state: StandIn, incoming: Incoming) -> tuple[dict[str, None
         if not all(letter.isalnum() or letter in " -_" for letter in tag):
             raise Refusal(400, f"A tag has letters, digits, spaces, dashes and underscores: {tag}")
     return tags, _existing(state, _ids(data))
-
-
-def number(query: Mapping[str, str], name: str, default: int) -> int:
-    """A whole number from 0 in a query.
-
-    Raises:
-        Refusal: 400 for anything else.
-    """
-    text = query.get(name, str(default))
-    if not (text.isascii() and text.isdigit()):
-        raise Refusal(400, f"{name} must be a whole number")
-    return int(text)
 
 
 def _flag(incoming: Incoming, name: str) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streams.dev.encharge.log import Call
+from streams.dev.standin.log import Call
 
 #: Keys of a person object that are ids, not fields.
 ID_KEYS = frozenset({"id", "userId", "email", "segmentAnonymousId"})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from streams.dev.encharge.account import Account
-from streams.dev.encharge.faults import FaultPlan
-from streams.dev.encharge.log import RequestLog
 from streams.dev.encharge.people import People
+from streams.dev.standin.faults import FaultPlan
+from streams.dev.standin.log import RequestLog
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class StandIn:
         people, account, faults, log: What the requests have made of it. A program that runs
             the server in its own process may read them; writing is the server's.
     """
+
+    title: ClassVar[str] = "Encharge"
 
     keys: frozenset[str] | None = None
     max_log_entries: int = 1_000_000
@@ -39,6 +42,18 @@ class StandIn:
     def accepts(self, key: str | None) -> bool:
         """Whether ``key`` opens the account."""
         return bool(key) and (self.keys is None or key in self.keys)
+
+    def counts(self) -> dict[str, object]:
+        """What the control API's ``stats`` tells besides."""
+        return {
+            "people": len(self.people),
+            "anonymous": sum(person.anonymous for person in self.people),
+        }
+
+    def summary(self) -> str:
+        """Who there is, on one line."""
+        counts = self.counts()
+        return f"people    {counts['people']} ({counts['anonymous']} anonymous)"
 
     def reset(self) -> None:
         """Start anew: nobody, nothing defined, no faults, an empty log. Keys stay."""

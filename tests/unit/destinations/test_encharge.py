@@ -44,6 +44,7 @@ def test_the_registry() -> None:
         "createUpdateObject": "group",
         "addTag": "tag",
         "removeTag": "untag",
+        "setComputedTrait": "identify",
     }
     for action in ACTIONS.values():
         assert set(default_mapping(action.fields)) <= set(action.fields)

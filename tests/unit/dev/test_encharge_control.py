@@ -240,7 +240,7 @@ async def test_serve_reports_its_address_and_stops_when_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Longer than this test may take: what is held has to be let go, not waited for.
-    monkeypatch.setattr("streams.dev.encharge.server.STOP_SECONDS", 60.0)
+    monkeypatch.setattr("streams.dev.standin.server.STOP_SECONDS", 60.0)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(
         serve("127.0.0.1", 0, keys=frozenset({"k"}), ready=address.set_result)

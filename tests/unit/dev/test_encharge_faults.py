@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from streams.dev.encharge import control
+from streams.dev.standin import control
 from tests.unit.dev.encharge import Client, eventually, running
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from streams.destinations.encharge import Encharge
+from streams.destinations.usercom import UserCom
 from streams.replay.forecast import Forecast
 
 
@@ -29,3 +30,10 @@ def test_calls_are_counted_by_action() -> None:
         "withoutCalls": {"total": 3, "integrations": 1, "no-subscription": 1, "invalid": 1},
         "seconds": 3.0,
     }
+
+
+def test_a_conversation_counts_as_the_calls_that_it_usually_takes() -> None:
+    forecast = Forecast([UserCom(api_key="k", api_url="https://subdomain.user.com")])
+    page = {"type": "page", "userId": "u", "properties": {"url": "https://example.com"}}
+    forecast.take(0, b"", orjson.dumps(page))
+    assert forecast.calls == {"page": 3}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from streams.destinations.encharge.actions.action import Action
+from streams.destinations.action import Action
 from streams.destinations.encharge.actions.alias_user import ALIAS_USER
 from streams.destinations.encharge.actions.create_or_update_object import CREATE_OR_UPDATE_OBJECT
 from streams.destinations.encharge.actions.identify_user import IDENTIFY_USER
+from streams.destinations.encharge.actions.set_computed_trait import SET_COMPUTED_TRAIT
 from streams.destinations.encharge.actions.tag_user import TAG_USER
 from streams.destinations.encharge.actions.track_event import TRACK_EVENT
 from streams.destinations.encharge.actions.track_page_view import TRACK_PAGE_VIEW
@@ -24,8 +25,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
         TRACK_EVENT,
         TAG_USER,
         UNTAG_USER,
+        SET_COMPUTED_TRAIT,
     )
 }
-"""By Segment's slug, which is what a subscription's ``partnerAction`` says."""
+"""By what a subscription's ``partnerAction`` says: Segment's slug, but for the last one's."""
 
 __all__ = ["ACTIONS", "Action"]

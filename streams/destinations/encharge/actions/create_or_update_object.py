@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from streams.destinations.action import Action
 from streams.destinations.base import Request
-from streams.destinations.encharge.actions.action import Action
-from streams.destinations.encharge.actions.common import USER_ID, path
+from streams.destinations.defaults import path
+from streams.destinations.encharge.actions.common import USER_ID
 from streams.destinations.encharge.api import Api
 from streams.mapping.payload import Field, Payload
 

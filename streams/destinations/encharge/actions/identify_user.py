@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.destinations.action import Action
 from streams.destinations.base import Request
-from streams.destinations.encharge.actions.action import Action
-from streams.destinations.encharge.actions.common import PERSON_EVENT_FIELDS, path, person_event
+from streams.destinations.defaults import path
+from streams.destinations.encharge.actions.common import PERSON_EVENT_FIELDS, person_event
 from streams.destinations.encharge.api import Api
 from streams.mapping.payload import Field, Payload
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from streams.destinations.base import Request
-from streams.destinations.encharge.actions.common import ANONYMOUS_ID, EMAIL, USER_ID, path
+from streams.destinations.defaults import path
+from streams.destinations.encharge.actions.common import ANONYMOUS_ID, EMAIL, USER_ID
 from streams.destinations.encharge.api import Api
 from streams.errors import PayloadError
 from streams.mapping.payload import Field, Payload

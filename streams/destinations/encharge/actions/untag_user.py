@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.destinations.action import Action
 from streams.destinations.base import Request
-from streams.destinations.encharge.actions.action import Action
 from streams.destinations.encharge.actions.tags import TAG_FIELDS, tag_request
 from streams.destinations.encharge.api import Api
 from streams.mapping.payload import Payload

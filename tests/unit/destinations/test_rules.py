@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import streams
 from streams.destinations.base import Verdict
 from streams.destinations.encharge.status import RULES, classify
+from streams.destinations.status import Rule
+from streams.destinations.usercom import status as usercom
 
-DOCS = (Path(streams.__file__).parents[1] / "docs/delivery.md").read_text()
+DOCS = Path(streams.__file__).parents[1] / "docs"
 MEANS = {
     Verdict.DELIVERED: "delivered",
     Verdict.RETRY: "retry",
@@ -17,14 +21,15 @@ MEANS = {
 }
 
 
-def test_the_documentation_has_the_rules_as_a_table() -> None:
+@pytest.mark.parametrize(("page", "rules"), [("delivery.md", RULES), ("usercom.md", usercom.RULES)])
+def test_the_documentation_has_the_rules_as_a_table(page: str, rules: tuple[Rule, ...]) -> None:
     rows = [
         f"| {rule.statuses}{', an HTML page' if rule.page else ''} "
         f"| {MEANS[rule.verdict]} | {rule.why} |"
-        for rule in RULES
+        for rule in rules
     ]
     table = "\n".join(["| answer | means | because |", "| --- | --- | --- |", *rows])
-    assert table in DOCS, table
+    assert table in (DOCS / page).read_text(), table
 
 
 def test_every_rule_decides_something() -> None:

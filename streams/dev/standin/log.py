@@ -1,17 +1,25 @@
-"""Every request that reached the stand-in's two APIs, in arrival order, and their counts."""
+"""Every request that reached the stand-in, in arrival order, and their counts."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import orjson
 
-if TYPE_CHECKING:
-    from streams.dev.encharge.people import Person
+
+class Person(Protocol):
+    """Somebody with a timeline of calls."""
+
+    def current(self) -> Person:
+        """Who it has become by merges."""
+
+    def forget_dropped(self) -> None:
+        """Let go of the calls that the log has dropped."""
+
 
 #: Monotonic clock plus this is the time of day, in seconds since 1970.
 _EPOCH = time.time() - time.monotonic()
@@ -60,7 +68,7 @@ class Call:
         self.timestamp: str | None = None
         self.fault: str | None = None
         self.body: bytes | None = None
-        self.people: tuple[Person, ...] = ()
+        self.people: Sequence[Person] = ()
         self.dropped = False
 
     def received_at(self) -> str:
