@@ -6,9 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from streams.errors import StreamsError
+
+WAIT_SECONDS: Final = 5.0
 
 Result = TypeVar("Result")
 
@@ -24,24 +26,30 @@ class Aside:
     thread keeps no process from its end.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """``seconds``: how long a question may take."""
+    def __init__(self, seconds: float, *, waits: float = WAIT_SECONDS) -> None:
+        """``seconds``: how long a question may take; ``waits``: for the one before it."""
         self._seconds = seconds
-        self._one = threading.Lock()
+        self._waits = waits
+        self._one = asyncio.Semaphore()
 
     async def ask(self, question: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """The answer. Raises ``BusyError``, ``TimeoutError``, and what the question raises."""
-        if not self._one.acquire(blocking=False):
-            raise BusyError("another question is being answered: try again in a moment")
-        answer: Future[Result] = Future()
+        try:
+            async with asyncio.timeout(self._waits):
+                await self._one.acquire()
+        except TimeoutError:
+            raise BusyError("another question is being answered: try again in a moment") from None
+        found: Future[Result] = Future()
+        answer = asyncio.wrap_future(found)
+        answer.add_done_callback(lambda _: self._one.release())
         threading.Thread(
-            target=self._run, args=(question, answer), name="aside", daemon=True
+            target=self._run, args=(question, found), name="aside", daemon=True
         ).start()
-        # Whoever asked may be gone: the answer is still put somewhere.
-        return await asyncio.shield(asyncio.wrap_future(answer))
+        # Whoever asked may be gone: the next one still has to wait.
+        return await asyncio.shield(answer)
 
     def _run(
-        self, question: Callable[[], Coroutine[Any, Any, Result]], answer: Future[Result]
+        self, question: Callable[[], Coroutine[Any, Any, Result]], found: Future[Result]
     ) -> None:
         async def bounded() -> Result:
             async with asyncio.timeout(self._seconds):
@@ -50,8 +58,6 @@ class Aside:
         try:
             result = asyncio.run(bounded())
         except BaseException as error:
-            self._one.release()
-            answer.set_exception(error)
+            found.set_exception(error)
         else:
-            self._one.release()
-            answer.set_result(result)
+            found.set_result(result)

@@ -95,7 +95,7 @@ function show(state) {
   history.push(state);
   if (history.length > HISTORY) history.shift();
 
-  byId("app-id").textContent = state.appId;
+  byId("app-id").textContent = state.appId === "encharge-streams" ? "" : state.appId;
   document.title = `${state.notReady.length ? "not ready: " : ""}${state.appId}`;
   status(state.notReady.length ? "not ready" : state.dryRun ? "ready, dry run" : "ready",
     state.notReady.length ? "bad" : "good");

@@ -87,12 +87,18 @@ class Tab:
         return said["result"].get("value")
 
     async def shows(self, expression: str, within: float = 30) -> None:
-        """Wait until an expression is true on the page."""
+        """Wait until an expression is true on the page, which may not have loaded yet."""
 
         async def is_so() -> bool:
-            return bool(await self.js(expression))
+            return bool(
+                await self.js(f"(() => {{ try {{ return Boolean({expression}) }} catch {{}} }})()")
+            )
 
-        await until(is_so, expression, within)
+        try:
+            await until(is_so, expression, within)
+        except AssertionError as error:
+            text = await self.js("document.body.innerText")
+            raise AssertionError(f"{error}; {self.troubles}; the page:\n{text}") from None
 
     async def type(self, text: str) -> None:
         """Write where the focus is."""
@@ -111,10 +117,10 @@ class Tab:
                 **more,
             )
 
-    async def screenshot(self, file: Path) -> None:
-        """Write what is to be seen as a PNG."""
+    async def screenshot(self) -> bytes:
+        """What is to be seen, as a PNG."""
         found = await self.call("Page.captureScreenshot", format="png")
-        file.write_bytes(base64.b64decode(found["data"]))
+        return base64.b64decode(found["data"])
 
 
 @asynccontextmanager
