@@ -145,7 +145,7 @@ function showStages(state) {
     stage("Resolve", whole.format(behind([resolve])), "records behind", resolve),
   ];
   if (route in lag) {
-    stages.push(stage("Route", whole.format(behind([route])), "records behind, over all destinations", route));
+    stages.push(stage("Route", whole.format(behind([route])), "records behind", `${route}, over all destinations`));
   }
   const all = (figure) => state.destinations.reduce((sum, each) => sum + figure(each), 0);
   const perSecond = state.destinations.reduce((sum, each) => sum + rate(each.name, settled), 0);
@@ -200,7 +200,7 @@ function card(name) {
       .filter(([code]) => !/^2/.test(code)).reduce((sum, [, count]) => sum + count, 0);
     tiles.replaceChildren(
       tile("Events a second", fine.format(rate(name, settled))),
-      tile("In flight", whole.format(found.inFlight)),
+      tile("In flight", whole.format(found.inFlight), behindOn(found)),
       tile("Open calls", whole.format(found.openCalls),
         found.callLimit ? `of ${whole.format(found.callLimit)} trusted` : ""),
       tile(`Latency, ${recent ? "last minute" : "since start"}`, median, high && `95 %: ${high}`),
@@ -217,6 +217,12 @@ function card(name) {
 
   cards.set(name, update);
   return update;
+}
+
+/** How far a destination that reads on its own is behind. */
+function behindOn(found) {
+  const records = found.lag[history.at(-1).stages.route];
+  return records === undefined ? "" : `${whole.format(records)} records behind`;
 }
 
 const order = (action) => (ACTIONS.indexOf(action) + ACTIONS.length + 1) % (ACTIONS.length + 1);
@@ -347,7 +353,7 @@ async function listLetters() {
   letterBody.replaceChildren(...letters.map(letterRow));
   byId("letters-table").hidden = !letters.length;
   if (!letters.length) return "there are none";
-  return more ? `the newest ${letters.length}; more: streams dlq ls` : `${letters.length} of late`;
+  return more ? `the newest ${letters.length}; more: streams dlq ls` : `${letters.length}, the newest first`;
 }
 
 function letterRow(letter) {

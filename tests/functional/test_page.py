@@ -45,10 +45,18 @@ async def unlock(page: Tab, token: str = TOKEN) -> None:
     await page.press("Enter", 13, "\r")
 
 
-def cell(action: str, column: str) -> str:
-    """The text of a cell of the destination's table, in JavaScript."""
+def card(destination: str) -> str:
+    """The place of a destination, in JavaScript."""
     return (
-        "(() => { const table = document.querySelector('#destinations table');"
+        "[...document.querySelectorAll('.card')].find((each) => "
+        f"each.querySelector('h3').textContent === '{destination}')"
+    )
+
+
+def cell(action: str, column: str, *, of: str = "encharge") -> str:
+    """The text of a cell of a destination's table, in JavaScript."""
+    return (
+        f"(() => {{ const table = {card(of)}.querySelector('table');"
         "const heads = [...table.tHead.rows[0].cells].map((each) => each.textContent);"
         "const row = [...table.tBodies[0].rows].find((each) => "
         f"each.cells[0].textContent === '{action}');"
@@ -93,6 +101,34 @@ async def test_what_flows_is_counted_live_and_nothing_personal_without_a_token(
             ".filter((x) => x.checkVisibility()).map((x) => x.tagName)"
         )
         assert await page.js(shown) == ["TABLE"], "nothing to act with"
+
+
+async def test_each_destination_has_its_place_and_one_that_is_away_is_told(
+    small_world: World, tmp_path: Path
+) -> None:
+    world = small_world
+    config = tmp_path / "two.yaml"
+    config.write_text(
+        "destinations:\n"
+        "  - {type: encharge, name: one}\n"
+        "  - {type: encharge, name: other, settings: {ENCHARGE_API_URL: 'http://127.0.0.1:9',"
+        " ENCHARGE_INGEST_URL: 'http://127.0.0.1:9', STREAMS_CIRCUIT_FAILURES: 2}}\n"
+    )
+    async with opened(world, tmp_path, STREAMS_CONFIG=str(config)) as (_, page):
+        await world.feed(*(event("track", n, anonymousId=f"a{n}") for n in range(6)))
+        await page.shows(f"{cell('track', 'Delivered', of='one')} === '6'")
+        await page.shows(f"{cell('track', 'In delivery', of='other')} === '6'")
+        away = f"{card('other')}.querySelector('.pill').textContent === 'away: only probed'"
+        await page.shows(away)
+        assert await page.js(f"{card('one')}.querySelector('.pill').textContent") == "called"
+        stages = "[...document.querySelectorAll('#stages .name')].map((each) => each.textContent)"
+        assert await page.js(stages) == [
+            "Ingest",
+            "Resolve",
+            "Route",
+            "Windows and delivery",
+            "Outcomes",
+        ]
 
 
 async def test_a_dead_letter_is_seen_and_redriven_with_the_token(
