@@ -124,7 +124,7 @@ async def _run(
         )
         apps = [group.app for group in pipeline.groups]
         lease.keep()
-        async with serve(settings, metrics, health) as address:
+        async with serve(settings, metrics, health, destinations) as address:
             started(address)
             await _run_apps(settings, apps, stop, health, sources=sources, web=address)
         if pipeline.tripped is not None:

@@ -47,6 +47,10 @@ class Explainer:
             if line.strip():
                 yield orjson.dumps(self._answer(line, number), option=orjson.OPT_APPEND_NEWLINE)
 
+    def of_event(self, event: Event) -> dict[str, Any]:
+        """The answer for one event, whatever it is called: it brings no subscriptions along."""
+        return self._answer(orjson.dumps({"event": event, "op": event.get("type")}), 1)
+
     def _answer(self, line: bytes, number: int) -> dict[str, Any]:
         case_id: Any = None
         try:

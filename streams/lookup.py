@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
 
-from streams.errors import StreamsError
-from streams.identity.answer import Answer, Selection, answer, device_answer
+from streams.engine.changelog import Changelog
+from streams.errors import BrokerError, StreamsError
+from streams.group import IDENTITIES
+from streams.identity.answer import Answer, Login, Place, Selection, Step, answer, device_answer
+from streams.routing.intake import ITEM_BITS
+from streams.settings import Settings, at_fault
 from streams.source.ingest import partition_of
+from streams.topics import changelog_topic
 
 Take = Callable[[int, bytes, bytes | None], None]
 
@@ -19,6 +25,26 @@ class Rows(Protocol):
 
     async def read(self, partitions: Iterable[int], take: Take) -> None:
         """Give every row of some partitions to ``take``."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings, **options: Any) -> AsyncIterator[Changelog]:
+    """The rows as workers write them to Kafka. ``options`` go to :class:`Changelog`.
+
+    Raises ``StreamsError`` when there are none yet, and ``BrokerError``, each naming the
+    setting to look at.
+    """
+    topic = changelog_topic(settings, IDENTITIES)
+    try:
+        async with Changelog(topic, **options, **settings.kafka_client_options()) as rows:
+            if not rows.partitions:
+                raise StreamsError(
+                    f"STREAMS_APP_ID={settings.streams_app_id}: no worker of this app id has "
+                    f"run yet, or this client may not see its topic {topic}"
+                )
+            yield rows
+    except BrokerError as error:
+        raise BrokerError(f"{at_fault(settings, str(error))}: {error}") from error
 
 
 async def look_up(subject: str, rows: Rows) -> Answer:
@@ -65,3 +91,56 @@ async def _select(rows: Rows, selections: dict[int, Selection]) -> None:
         unread = [p for p in unread if not selections[p].is_complete]
         for partition in unread:
             selections[partition].restart()
+
+
+# -- for programs
+
+
+def as_object(subject: str, topic: str, found: Answer) -> dict[str, Any]:
+    """The answer as the JSON object of ``streams identity --json``."""
+    device, user = found.device, found.user
+    return {
+        "id": subject,
+        "topic": topic,
+        "device": device
+        and {
+            "userId": device.user,
+            "email": device.email,
+            "login": _login(device.login),
+            "aliases": [_step(step) for step in device.aliases],
+            "earlier": [_login(login) for login in device.earlier],
+        },
+        "user": user
+        and {
+            "userId": user.user,
+            "aliases": [_step(step) for step in user.aliases],
+            "formerIds": [_step(step) for step in user.former],
+            "devices": [_login(login) for login in user.devices],
+        },
+    }
+
+
+def _login(login: Login) -> dict[str, Any]:
+    return {
+        "anonymousId": login.device,
+        "userId": login.user,
+        "email": login.email,
+        **_when(login),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"previousId": step.old, "userId": step.new, **_when(step)}
+
+
+def _when(taught: Login | Step) -> dict[str, Any]:
+    return {
+        "messageId": taught.message_id,
+        "since": _place(taught.since),
+        "until": taught.until and _place(taught.until),
+    }
+
+
+def _place(place: Place) -> dict[str, int]:
+    offset, item = divmod(place.position, 1 << ITEM_BITS)
+    return {"partition": place.partition, "offset": offset, "item": item}

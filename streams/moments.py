@@ -19,3 +19,11 @@ def iso(moment: datetime) -> str:
     """Such as ``2026-11-02T09:00:00.000Z``. Raises ``OverflowError`` out of the years 1..9999."""
     text = aware(moment).astimezone(UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def iso_ms(milliseconds: int) -> str:
+    """The same of milliseconds since 1970; what is no time is shown as it is."""
+    try:
+        return iso(datetime.fromtimestamp(milliseconds / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return str(milliseconds)

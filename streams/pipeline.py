@@ -265,6 +265,7 @@ class Delivery:
         agents.declare_actions(group.app, channels, self.route, publisher)
         group.when_draining(self._windows.flush_all)
         group.app.when_abandoned(self._abandon)
+        group.metrics.before_reading(self._measure)
         group.when_halting(self._halt, self._deliverer.answered)
 
     def _new_deliverer(
@@ -299,6 +300,11 @@ class Delivery:
     def away_because(self) -> str | None:
         """Why the destination is taken to be away; None when it is not, or nothing waits."""
         return self._reach.away_because() if self._group.intake.unsettled() else None
+
+    def _measure(self) -> None:
+        windows = self._windows.actions()
+        self._group.metrics.waiting("window", windows)
+        self._group.metrics.waiting("delivery", self._group.intake.actions() - windows)
 
     def _flush(self, partition: int, window: list[Pending]) -> None:  # noqa: ARG002
         self._group.metrics.window(len(window))

@@ -248,8 +248,13 @@ class Settings(BaseSettings):
     )
 
     # Operation
-    streams_web_host: str = Field("0.0.0.0", description="/healthz /readyz /metrics")  # noqa: S104
+    streams_web_host: str = Field("0.0.0.0", description="page, /healthz, /readyz, /metrics")  # noqa: S104
     streams_web_port: int = Field(6066, ge=0, le=65535, description="0 chooses a free port")
+    streams_web_token: SecretStr | None = Field(
+        None,
+        description="opens dead letters, people and redriving on the page; 16 characters or more; "
+        "unset: the page shows counts only",
+    )
     streams_log_level: str = Field("info", description="debug, info, warning or error")
     streams_log_format: LogFormat | None = Field(
         None, description="json or console; unset: json unless a terminal"
@@ -289,6 +294,14 @@ class Settings(BaseSettings):
     def _write_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             WriteKeys(value.get_secret_value())
+        return value
+
+    @field_validator("streams_web_token")
+    @classmethod
+    def _web_token(cls, value: SecretStr | None) -> SecretStr | None:
+        # It travels in a header.
+        if value is not None and not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
+            raise ValueError("must be 16 or more letters, digits or signs of ASCII, without spaces")
         return value
 
     @field_validator("encharge_api_url", "encharge_ingest_url", "usercom_api_url")
@@ -472,6 +485,13 @@ def of_destination(settings: Settings, overrides: Mapping[str, str]) -> Settings
         return settings
     values = {name: getattr(settings, name) for name in Settings.model_fields}
     return load(values | {name.lower(): text for name, text in overrides.items()})
+
+
+def at_fault(settings: Settings, trouble: str) -> str:
+    """The settings to look at when Kafka does not do what is asked."""
+    if settings.kafka_security_protocol in SASL_PROTOCOLS and "uth" in trouble:
+        return "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"
+    return f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
 
 
 DEFAULTS = Settings.model_construct()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -89,6 +90,10 @@ class Windows:
         """Close all windows now: a stop or a rebalance is near."""
         for partition in list(self._open):
             self.flush(partition)
+
+    def actions(self) -> Counter[str]:
+        """How many events of each action are in open windows."""
+        return Counter(event.action for window in self._open.values() for event in window.events)
 
     def clear(self) -> None:
         """Forget all windows: their partitions belong to another worker."""

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import orjson
 import typer
 
 from streams import settings as settings_module
-from streams.cli.output import Line, Progress, aligned, at_fault, is_text, put_out, shown
+from streams.cli.output import Line, Progress, aligned, is_text, put_out, shown
 from streams.dead_letters.archive import (
     Archive,
     Plan,
-    Redriver,
     by_reason,
     missing,
+    opened,
     plan,
     redrive_all,
 )
-from streams.dead_letters.letter import Letter, LetterId
+from streams.dead_letters.letter import Letter, LetterId, as_object, value_object
 from streams.dead_letters.reasons import STAGES
 from streams.dead_letters.selection import Collected, Selection, Sum, moment, summary
-from streams.engine.producer import BatchProducer
 from streams.engine.reader import TopicReader
-from streams.errors import BrokerError, StreamsError
-from streams.moments import iso
-from streams.settings import Settings
+from streams.errors import StreamsError
+from streams.moments import iso_ms
 from streams.telemetry import log
 
 app = typer.Typer(
@@ -45,7 +40,6 @@ TEXT_CHARACTERS: Final = 160
 """Of the explanation, in a list."""
 LISTED: Final = 20
 """Letters that a question shows before it says how many more there are."""
-MAX_BATCH_BYTES: Final = 900_000
 
 Result = TypeVar("Result")
 
@@ -131,7 +125,7 @@ def show(
         sys.stdout.buffer.write(one.value or b"")
         sys.stdout.buffer.flush()
     elif as_json:
-        put_out(orjson.dumps(as_object(one) | _value_object(one)).decode())
+        put_out(orjson.dumps(as_object(one) | value_object(one)).decode())
     else:
         put_out("\n".join(as_lines(one)))
 
@@ -272,27 +266,11 @@ def _ask(question: Callable[[Archive, TopicReader], Coroutine[Any, Any, Result]]
     settings = settings_module.load()
 
     async def ask() -> Result:
-        async with _reading(settings) as reader:
-            return await question(Archive(reader), reader)
+        with Progress(settings.dlq_topic) as progress:
+            async with opened(settings, on_progress=progress.tell) as reader:
+                return await question(Archive(reader), reader)
 
-    try:
-        return asyncio.run(ask())
-    except BrokerError as error:
-        raise BrokerError(f"{at_fault(settings, str(error))}: {error}") from error
-
-
-@asynccontextmanager
-async def _reading(settings: Settings) -> AsyncIterator[TopicReader]:
-    with Progress(settings.dlq_topic) as progress:
-        async with TopicReader(
-            settings.dlq_topic, on_progress=progress.tell, **settings.kafka_client_options()
-        ) as reader:
-            if not reader.partitions:
-                raise StreamsError(
-                    f"STREAMS_DLQ_TOPIC={settings.dlq_topic}: there is no such topic, or this "
-                    f"client may not see it (STREAMS_APP_ID={settings.streams_app_id})"
-                )
-            yield reader
+    return asyncio.run(ask())
 
 
 async def _redrive(
@@ -300,12 +278,7 @@ async def _redrive(
 ) -> tuple[int, list[tuple[Letter, str]]]:
     settings = settings_module.load()
     log.configure("error", settings.streams_log_format)
-    producer = BatchProducer(max_batch_bytes=MAX_BATCH_BYTES, **settings.kafka_client_options())
-    await producer.start()
-    try:
-        return await redrive_all(archive, Redriver(producer, settings.dlq_topic), letters)
-    finally:
-        await producer.stop()
+    return await redrive_all(archive, settings, letters)
 
 
 # -- a question
@@ -332,41 +305,6 @@ def _is_confirmed(prepared: Plan) -> bool:
 # -- for programs
 
 
-def as_object(letter: Letter) -> dict[str, Any]:
-    """A letter without its value, as ``--json`` shows it."""
-    return {
-        "id": str(letter.id),
-        "buriedAt": _iso(letter.buried_ms),
-        "stage": letter.stage,
-        "action": letter.action or None,
-        "reason": letter.reason,
-        "text": letter.text,
-        "status": letter.status or None,
-        "attempts": letter.attempts or None,
-        "people": list(letter.people),
-        "source": {
-            "topic": letter.origin.topic,
-            "partition": letter.origin.partition,
-            "offset": letter.origin.offset,
-            "producedAt": _iso(letter.produced_ms),
-        },
-        "bytes": letter.size,
-        "truncatedFrom": letter.truncated_from or None,
-        "tries": letter.tries,
-        "redriveOf": letter.redrive_of or None,
-        "destination": letter.destination or None,
-        "redrivenAt": [_iso(at) for at in letter.redriven_ms],
-    }
-
-
-def _value_object(letter: Letter) -> dict[str, Any]:
-    value = letter.value
-    try:
-        return {"value": None if value is None else value.decode()}
-    except UnicodeDecodeError:
-        return {"value": None, "valueBase64": base64.b64encode(value or b"").decode()}
-
-
 def _sum_object(found: Sum) -> dict[str, Any]:
     return {
         "reason": found.reason,
@@ -374,8 +312,8 @@ def _sum_object(found: Sum) -> dict[str, Any]:
         "redriven": found.redriven,
         "stages": found.stages,
         "actions": found.actions,
-        "first": _iso(found.first_ms),
-        "last": _iso(found.last_ms),
+        "first": iso_ms(found.first_ms),
+        "last": iso_ms(found.last_ms),
     }
 
 
@@ -395,7 +333,7 @@ def _line(letter: Letter) -> Line:
     text = shown(letter.text)
     return (
         str(letter.id),
-        _iso(letter.buried_ms),
+        iso_ms(letter.buried_ms),
         shown(letter.stage),
         shown(letter.action),
         shown(letter.reason),
@@ -420,7 +358,7 @@ def _sum_line(found: Sum) -> Line:
         shown(found.reason),
         ", ".join(f"{shown(stage)} {n}" for stage, n in found.stages.items()),
         ", ".join(f"{shown(action)} {n}" for action, n in found.actions.items()),
-        f"{_iso(found.first_ms)} to {_iso(found.last_ms)}",
+        f"{iso_ms(found.first_ms)} to {iso_ms(found.last_ms)}",
         f"{found.redriven} redriven" if found.redriven else "",
     )
 
@@ -429,8 +367,8 @@ def as_lines(letter: Letter) -> list[str]:
     """A letter with its value, as aligned text."""
     origin = f"{shown(letter.origin.topic)}[{letter.origin.partition}]@{letter.origin.offset}"
     rows: list[Line] = [
-        ("buried", _iso(letter.buried_ms)),
-        ("came from", f"{origin}, produced {_iso(letter.produced_ms)}"),
+        ("buried", iso_ms(letter.buried_ms)),
+        ("came from", f"{origin}, produced {iso_ms(letter.produced_ms)}"),
         ("stage", shown(letter.stage)),
         ("action", shown(letter.action)),
         ("reason", shown(letter.reason)),
@@ -442,7 +380,7 @@ def as_lines(letter: Letter) -> list[str]:
         ("destination", shown(letter.destination)),
         ("userId then", shown(letter.user or "")),
         ("redrive of", f"{letter.redrive_of}, try {letter.tries + 1}" if letter.tries else ""),
-        ("redriven", ", ".join(map(_iso, letter.redriven_ms))),
+        ("redriven", ", ".join(map(iso_ms, letter.redriven_ms))),
         ("cannot be redriven", letter.why_not() or ""),
     ]
     value = letter.value
@@ -462,10 +400,3 @@ def _value_lines(value: bytes) -> list[str]:
         return [shown(line) for line in value.decode().split("\n")]
     except UnicodeDecodeError:
         return [repr(value)[2:-1]]
-
-
-def _iso(milliseconds: int) -> str:
-    try:
-        return iso(datetime.fromtimestamp(milliseconds / 1000, UTC))
-    except (ValueError, OverflowError, OSError):
-        return str(milliseconds)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import orjson
 import typer
 
 from streams import settings as settings_module
-from streams.cli.output import Line, Progress, aligned, at_fault, is_text, put_out, shown
-from streams.engine.changelog import Changelog
-from streams.errors import BrokerError, StreamsError
+from streams.cli.output import Line, Progress, aligned, is_text, put_out, shown
+from streams.errors import StreamsError
 from streams.group import IDENTITIES
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
-from streams.lookup import look_up, look_up_device
+from streams.lookup import as_object, look_up, look_up_device, opened
 from streams.routing.intake import ITEM_BITS
 from streams.settings import Settings
 from streams.topics import changelog_topic
@@ -65,73 +63,9 @@ def identity(
 
 
 async def _ask(settings: Settings, subject: str, *, is_device_only: bool) -> Answer:
-    topic = changelog_topic(settings, IDENTITIES)
-    with Progress(topic) as progress:
-        try:
-            async with Changelog(
-                topic, on_progress=progress.tell, **settings.kafka_client_options()
-            ) as rows:
-                if not rows.partitions:
-                    raise StreamsError(
-                        f"STREAMS_APP_ID={settings.streams_app_id}: no worker of this app id has "
-                        f"run yet, or this client may not see its topic {topic}"
-                    )
-                return await (look_up_device if is_device_only else look_up)(subject, rows)
-        except BrokerError as error:
-            raise BrokerError(f"{at_fault(settings, str(error))}: {error}") from error
-
-
-# -- for programs
-
-
-def as_object(subject: str, topic: str, found: Answer) -> dict[str, Any]:
-    """The answer as the JSON object that ``HELP`` describes."""
-    device, user = found.device, found.user
-    return {
-        "id": subject,
-        "topic": topic,
-        "device": device
-        and {
-            "userId": device.user,
-            "email": device.email,
-            "login": _login(device.login),
-            "aliases": [_step(step) for step in device.aliases],
-            "earlier": [_login(login) for login in device.earlier],
-        },
-        "user": user
-        and {
-            "userId": user.user,
-            "aliases": [_step(step) for step in user.aliases],
-            "formerIds": [_step(step) for step in user.former],
-            "devices": [_login(login) for login in user.devices],
-        },
-    }
-
-
-def _login(login: Login) -> dict[str, Any]:
-    return {
-        "anonymousId": login.device,
-        "userId": login.user,
-        "email": login.email,
-        **_when(login),
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {"previousId": step.old, "userId": step.new, **_when(step)}
-
-
-def _when(taught: Login | Step) -> dict[str, Any]:
-    return {
-        "messageId": taught.message_id,
-        "since": _place(taught.since),
-        "until": taught.until and _place(taught.until),
-    }
-
-
-def _place(place: Place) -> dict[str, int]:
-    offset, item = divmod(place.position, 1 << ITEM_BITS)
-    return {"partition": place.partition, "offset": offset, "item": item}
+    with Progress(changelog_topic(settings, IDENTITIES)) as progress:
+        async with opened(settings, on_progress=progress.tell) as rows:
+            return await (look_up_device if is_device_only else look_up)(subject, rows)
 
 
 # -- for people

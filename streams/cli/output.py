@@ -11,8 +11,6 @@ from typing import Final
 
 import typer
 
-from streams.settings import SASL_PROTOCOLS, Settings
-
 PATIENCE_SECONDS: Final = 1.0
 """How long a reading may take before it is worth a word on how far it is."""
 
@@ -25,13 +23,6 @@ def put_out(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def at_fault(settings: Settings, trouble: str) -> str:
-    """The settings to look at when Kafka does not do what is asked."""
-    if settings.kafka_security_protocol in SASL_PROTOCOLS and "uth" in trouble:
-        return "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD"
-    return f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka_bootstrap_servers}"
 
 
 class Progress(contextlib.AbstractContextManager["Progress"]):

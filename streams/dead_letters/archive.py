@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from streams.dead_letters.letter import Letter, LetterId, Mark, read
 from streams.dead_letters.selection import Collected, Selection
 from streams.engine.producer import BatchProducer, Record
 from streams.engine.reader import TopicReader
-from streams.errors import TooLargeError
+from streams.errors import BrokerError, StreamsError, TooLargeError
+from streams.settings import Settings, at_fault
 
 BATCH_BYTES: Final = 4 << 20
 """Letters are redriven and marked in groups of about this size."""
 BATCH_LETTERS: Final = 500
+MAX_RECORD_BYTES: Final = 900_000
+"""Largest batch produced: below the 1 MiB that brokers accept unless told otherwise."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings, **options: Any) -> AsyncIterator[TopicReader]:
+    """The dead-letter topic, connected. ``options`` go to :class:`TopicReader`.
+
+    Raises ``StreamsError`` when there is no such topic, and ``BrokerError``, each naming the
+    setting to look at.
+    """
+    try:
+        async with TopicReader(
+            settings.dlq_topic, **options, **settings.kafka_client_options()
+        ) as reader:
+            if not reader.partitions:
+                raise StreamsError(
+                    f"STREAMS_DLQ_TOPIC={settings.dlq_topic}: there is no such topic, or this "
+                    f"client may not see it (STREAMS_APP_ID={settings.streams_app_id})"
+                )
+            yield reader
+    except BrokerError as error:
+        raise BrokerError(f"{at_fault(settings, str(error))}: {error}") from error
 
 
 class Archive:
@@ -41,8 +66,18 @@ class Archive:
                 first[id.partition] = min(id.offset, first.get(id.partition, id.offset))
             partitions &= first.keys()
             starts = {p: max(first[p], starts.get(p, 0)) for p in partitions}
+        return await self._collect(selection, sorted(partitions), starts, values=values)
+
+    async def _collect(
+        self,
+        selection: Selection,
+        partitions: Sequence[int],
+        starts: Mapping[int, int],
+        *,
+        values: bool,
+    ) -> Collected:
         collected = Collected(selection)
-        async for records in self._reader.batches(sorted(partitions), starts):
+        async for records in self._reader.batches(partitions, starts):
             for record in records:
                 if record.offset < starts.get(record.partition, 0):
                     continue
@@ -51,6 +86,12 @@ class Archive:
                     found = found.without_value()
                 collected.take(found)
         return collected
+
+    async def newest(self, count: int) -> Collected:
+        """The letters among the newest ``count`` records of each partition, without values."""
+        ends = await self._reader.ends()
+        starts = {partition: max(end - count, 0) for partition, end in ends.items()}
+        return await self._collect(Selection(), sorted(ends), starts, values=False)
 
     async def values(self, letters: Iterable[Letter]) -> AsyncIterator[list[Letter]]:
         """The same letters with their values, some at a time; a partition's in its order."""
@@ -153,15 +194,24 @@ class Redriver:
 
 
 async def redrive_all(
-    archive: Archive, redriver: Redriver, letters: Sequence[Letter]
+    archive: Archive, settings: Settings, letters: Sequence[Letter]
 ) -> tuple[int, list[tuple[Letter, str]]]:
-    """Redrive letters that :func:`plan` lets pass; gives how many were, and the refused."""
-    refused: list[tuple[Letter, str]] = []
-    done = 0
-    async for batch in archive.values(letters):
-        refused += await redriver.redrive(batch)
-        done += len(batch)
-    return done - len(refused), refused
+    """Redrive letters that :func:`plan` lets pass; gives how many were, and the refused.
+
+    Raises ``BrokerError``.
+    """
+    producer = BatchProducer(max_batch_bytes=MAX_RECORD_BYTES, **settings.kafka_client_options())
+    await producer.start()
+    try:
+        redriver = Redriver(producer, settings.dlq_topic)
+        refused: list[tuple[Letter, str]] = []
+        done = 0
+        async for batch in archive.values(letters):
+            refused += await redriver.redrive(batch)
+            done += len(batch)
+        return done - len(refused), refused
+    finally:
+        await producer.stop()
 
 
 def by_reason(refused: Iterable[tuple[Letter, str]]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import re
 import zlib
@@ -14,6 +15,7 @@ import orjson
 from streams.dead_letters.redrive import PREFIX, Headers, Place, Redrive
 from streams.dead_letters.redrive import headers as redrive_headers
 from streams.events import Origin
+from streams.moments import iso_ms
 from streams.source.normalise import person_key
 
 MARK = "dlq.mark"
@@ -191,3 +193,39 @@ def _people(key: bytes | None, value: bytes | None) -> tuple[str, ...]:
     if key:
         found[key.decode("utf-8", "replace")] = None
     return tuple(found)
+
+
+def as_object(letter: Letter) -> dict[str, Any]:
+    """A letter without its value, for programs."""
+    return {
+        "id": str(letter.id),
+        "buriedAt": iso_ms(letter.buried_ms),
+        "stage": letter.stage,
+        "action": letter.action or None,
+        "reason": letter.reason,
+        "text": letter.text,
+        "status": letter.status or None,
+        "attempts": letter.attempts or None,
+        "people": list(letter.people),
+        "source": {
+            "topic": letter.origin.topic,
+            "partition": letter.origin.partition,
+            "offset": letter.origin.offset,
+            "producedAt": iso_ms(letter.produced_ms),
+        },
+        "bytes": letter.size,
+        "truncatedFrom": letter.truncated_from or None,
+        "tries": letter.tries,
+        "redriveOf": letter.redrive_of or None,
+        "destination": letter.destination or None,
+        "redrivenAt": [iso_ms(at) for at in letter.redriven_ms],
+    }
+
+
+def value_object(letter: Letter) -> dict[str, Any]:
+    """Its original value: text, or what is no UTF-8 in Base64."""
+    value = letter.value
+    try:
+        return {"value": None if value is None else value.decode()}
+    except UnicodeDecodeError:
+        return {"value": None, "valueBase64": base64.b64encode(value or b"").decode()}

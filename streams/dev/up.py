@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -50,6 +51,7 @@ class Addresses:
     broker: str
     encharge: str
     worker: str
+    token: str
 
 
 class DemoError(StreamsError):
@@ -85,14 +87,15 @@ async def run(stop: asyncio.Event, *, exit_at_end: bool) -> None:
 @asynccontextmanager
 async def _everything(console: Console) -> AsyncIterator[Addresses]:
     async with AsyncExitStack() as stack:
+        token = secrets.token_urlsafe(18)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-")))
         broker = await stack.enter_async_context(embedded_broker(topics={TOPIC: PARTITIONS}))
         console.print(f"broker   {broker} (embedded, in memory)")
         stand_in = await stack.enter_async_context(_stand_in())
         console.print(f"encharge {stand_in} (stand-in)")
-        worker = await stack.enter_async_context(_worker(directory, broker, stand_in))
+        worker = await stack.enter_async_context(_worker(directory, broker, stand_in, token))
         console.print(f"worker   {worker}")
-        yield Addresses(broker, stand_in, worker)
+        yield Addresses(broker, stand_in, worker, token)
 
 
 @asynccontextmanager
@@ -109,7 +112,7 @@ async def _stand_in() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _worker(directory: Path, broker: str, stand_in: str) -> AsyncIterator[str]:
+async def _worker(directory: Path, broker: str, stand_in: str, token: str) -> AsyncIterator[str]:
     log_file = directory / "worker.log"
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("STREAMS_", "KAFKA_"))},
@@ -123,6 +126,7 @@ async def _worker(directory: Path, broker: str, stand_in: str) -> AsyncIterator[
         "STREAMS_DATA_DIR": str(directory),
         "STREAMS_WEB_HOST": "127.0.0.1",
         "STREAMS_WEB_PORT": "0",
+        "STREAMS_WEB_TOKEN": token,
         "STREAMS_LOG_FORMAT": "json",
         # The embedded broker makes a group wait half of this before it reads.
         "STREAMS_SESSION_SECONDS": "2",
@@ -295,4 +299,4 @@ def _show_addresses(console: Console, up: Addresses) -> None:
     console.print("Still up, until Ctrl-C:")
     console.print(f"  Kafka     {up.broker}   topic {TOPIC}")
     console.print(f"  Encharge  {up.encharge}/_stand-in/ and /_stand-in/people")
-    console.print(f"  worker    {up.worker}/metrics and /readyz")
+    console.print(f"  worker    {up.worker}/   token {up.token}; /metrics and /readyz")

@@ -35,9 +35,13 @@ class TopicReader:
         *,
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
         silence_seconds: float = SILENCE_SECONDS,
+        hears_log: bool = True,
         **client_options: Any,
     ) -> None:
         """``on_progress(done, total)`` is told how many offsets of a reading are behind it.
+
+        ``hears_log``: what the client logs is kept for errors and shown to no one; not in a
+        process that has other clients.
 
         ``client_options`` go to aiokafka's clients (addresses, security).
         """
@@ -47,11 +51,13 @@ class TopicReader:
         self._silence_seconds = silence_seconds
         self._options = client_options
         self._consumer: Any = None
+        self._hears_log = hears_log
         self._complaints = _Complaints()
 
     async def __aenter__(self) -> Self:
         """Connect. Raises ``BrokerError``."""
-        self._complaints.listen()
+        if self._hears_log:
+            self._complaints.listen()
         try:
             self.partitions = (await self._count_partitions([self._topic]))[self._topic]
             if not self.partitions:
@@ -76,7 +82,8 @@ class TopicReader:
     async def __aexit__(self, *_: object) -> None:
         if self._consumer is not None:
             await self._consumer.stop()
-        self._complaints.leave()
+        if self._hears_log:
+            self._complaints.leave()
 
     async def partitions_of(self, topics: Iterable[str]) -> dict[str, int]:
         """How many partitions other topics have; 0 where there is none. Raises ``BrokerError``."""
@@ -112,6 +119,14 @@ class TopicReader:
             raise self._failure(error) from error
         # The embedded broker says -1 where Apache Kafka says nothing.
         return {tp.partition: at.offset for tp, at in found.items() if at and at.timestamp >= 0}
+
+    async def ends(self) -> dict[int, int]:
+        """Where each partition ends now. Raises ``BrokerError``."""
+        try:
+            found = await self._consumer.end_offsets(self._all(range(self.partitions)))
+        except KafkaError as error:
+            raise self._failure(error) from error
+        return {tp.partition: end for tp, end in found.items()}
 
     async def batches(
         self, partitions: Iterable[int], starts: Mapping[int, int] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -152,6 +152,11 @@ class Intake:
     def unsettled(self) -> int:
         """Events taken and not yet settled."""
         return sum(self._unsettled.values())
+
+    def actions(self) -> Counter[str]:
+        """How many of them there are of each action, but for duplicates."""
+        underway = self._underway.values()
+        return Counter(event.action for events in underway for event in events.values())
 
     def abandon(self) -> None:
         """Forget everything that is underway: it belongs to another worker now."""

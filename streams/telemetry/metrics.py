@@ -167,6 +167,13 @@ class Metrics(Collector):
         self._unsettled = Gauge(
             "streams_events_in_flight", "Events taken and not yet settled.", registry=registry
         )
+        self._waiting = Gauge(
+            "streams_events_waiting",
+            "Of the events in flight, those in a window that fills, and those that are delivered "
+            "or wait for it, by action.",
+            ["action", "stage"],
+            registry=registry,
+        )
         self._windows = Histogram(
             "streams_window_events",
             "Events in a window when it was flushed.",
@@ -188,6 +195,7 @@ class Metrics(Collector):
             ["action", "reason"],
             registry=registry,
         )
+        self._waited: dict[str, set[str]] = {}
         self._refresh: list[Callable[[], None]] = []
         self._tally: Tally[tuple[Outcome, str, str]] = Tally()
         self._latency_tally = [0] * (len(LATENCY_BUCKETS) + 1)
@@ -231,6 +239,12 @@ class Metrics(Collector):
     def unsettled(self, count: int) -> None:
         """Events taken and not yet settled, over all partitions."""
         self._unsettled.set(count)
+
+    def waiting(self, stage: str, actions: Mapping[str, int]) -> None:
+        """How many events of each action wait at a stage. An action left out has none."""
+        for action in self._waited.setdefault(stage, set()) | actions.keys():
+            self._waiting.labels(action, stage).set(actions.get(action, 0))
+        self._waited[stage].update(actions)
 
     def window(self, events: int) -> None:
         """A window was flushed."""

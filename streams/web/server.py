@@ -1,17 +1,40 @@
-"""The worker's web port: is it alive, is it ready, what does it count."""
+"""The worker's web port: is it alive, is it ready, what does it count; and a page to look at."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Any
+from importlib import resources
+from typing import Any, Final
 
 from aiohttp import web
 
+from streams.destinations.registry import Configured
 from streams.errors import SettingsError
 from streams.settings import Settings
 from streams.telemetry.metrics import AllMetrics
+from streams.web.api import Api
+
+MAX_BODY_BYTES: Final = 1 << 20
+
+FILES: Final = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+"""The page, which is in this package."""
+
+HEADERS: Final = {
+    # Nothing from elsewhere, nothing inline, in nobody's frame.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Reason(StrEnum):
@@ -105,9 +128,27 @@ class Health:
         return [f"{reason}: {text}" for reason, text in self.not_ready().items()]
 
 
+async def _guard(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    text = resources.files(__package__).joinpath(name).read_text("utf-8")
+
+    async def read(_: web.Request) -> web.Response:
+        return web.Response(text=text, content_type=content_type)
+
+    return read
+
+
 @asynccontextmanager
-async def serve(settings: Settings, metrics: AllMetrics, health: Health) -> AsyncIterator[str]:
-    """Serve ``/healthz``, ``/readyz`` and ``/metrics``; gives the address.
+async def serve(
+    settings: Settings,
+    metrics: AllMetrics,
+    health: Health,
+    destinations: Sequence[Configured] = (),
+) -> AsyncIterator[str]:
+    """Serve the page, its API, ``/healthz``, ``/readyz`` and ``/metrics``; gives the address.
 
     Raises ``SettingsError`` when the port cannot be had.
     """
@@ -127,12 +168,15 @@ async def serve(settings: Settings, metrics: AllMetrics, health: Health) -> Asyn
             body=metrics.text(), headers={"content-type": "text/plain; version=0.0.4"}
         )
 
-    application = web.Application()
+    application = web.Application(client_max_size=MAX_BODY_BYTES)
+    application.on_response_prepare.append(_guard)
     application.add_routes(
         [
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.get("/metrics", read_metrics),
+            *(web.get(path, _file(*found)) for path, found in FILES.items()),
+            *Api(settings, metrics, destinations, health.not_ready).routes(),
         ]
     )
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.cli import dlq as cli
 from streams.dead_letters.archive import Archive
+from streams.dead_letters.letter import as_object
 from streams.dead_letters.producer import DeadLetters
 from streams.dead_letters.record import DeadLetter
 from streams.dead_letters.selection import Selection
@@ -54,7 +54,7 @@ async def ls(world: World, **filters: Any) -> list[dict[str, Any]]:
         f"app-{world.topic}-dead-letters", bootstrap_servers=world.broker.bootstrap
     ) as reader:
         found = await Archive(reader).collect(Selection(**filters))
-        return [cli.as_object(letter) for letter in found.in_order()]
+        return [as_object(letter) for letter in found.in_order()]
 
 
 async def test_a_dead_letter_is_found_redriven_and_delivered_once(world: World) -> None:

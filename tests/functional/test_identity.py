@@ -15,6 +15,7 @@ from streams.cli import identity as cli
 from streams.engine.changelog import Changelog
 from streams.engine.producer import BatchProducer, Record
 from streams.identity.answer import Answer
+from streams.lookup import as_object
 from streams.settings import Settings
 from tests.functional.conftest import World, event
 from tests.support.kafka import Broker
@@ -59,7 +60,7 @@ async def asked(world: World, subject: str, **options: bool) -> dict[str, Any] |
     answer = await cli._ask(settings, subject, **{"is_device_only": False, **options})
     if answer == Answer(None, None):
         return None
-    found: dict[str, Any] = cli.as_object(subject, settings.stage_topic, answer)
+    found: dict[str, Any] = as_object(subject, settings.stage_topic, answer)
     return found
 
 

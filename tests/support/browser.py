@@ -41,9 +41,12 @@ LIBRARY = Path("node_modules/@segment/analytics-next/dist/umd")
 
 def browser_is_missing() -> str:
     """Why no page can be opened here; empty if one can."""
-    if not any(map(shutil.which, NAMES)):
-        return "there is no Chromium here"
-    return node_is_missing()
+    return chromium_is_missing() or node_is_missing()
+
+
+def chromium_is_missing() -> str:
+    """Why there is no browser here; empty if there is one."""
+    return "" if any(map(shutil.which, NAMES)) else "there is no Chromium here"
 
 
 class Page:
@@ -92,7 +95,7 @@ async def page(
     analytics = {"writeKey": key, "cdnSettings": {"integrations": {"Segment.io": integration}}}
     task = {"analytics": analytics, "scenario": scenario, "count": count}
     made = Page()
-    async with _site(made, task) as url, _chromium(url, directory):
+    async with _site(made, task) as url, chromium(url, directory):
         yield made
 
 
@@ -128,12 +131,13 @@ async def _site(page: Page, task: dict[str, Any]) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _chromium(url: str, directory: Path) -> AsyncIterator[None]:
+async def chromium(url: str, directory: Path, *options: str) -> AsyncIterator[None]:
+    """Headless Chromium with a page open, for the block."""
     program = next(filter(None, map(shutil.which, NAMES)))
     profile = f"--user-data-dir={directory / 'chromium'}"
     with (directory / "chromium.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *tied_to_parent([program, *OPTIONS, profile, url]),
+            *tied_to_parent([program, *OPTIONS, *options, profile, url]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

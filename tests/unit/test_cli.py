@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.cli import dlq, identity, output
+from streams.cli import dlq, output
+from streams.dead_letters.letter import value_object
 from streams.dead_letters.reasons import STAGES
 from streams.identity.answer import Answer, Device, Login, Place, Step, User
-from streams.settings import Settings, describe
+from streams.lookup import as_object
+from streams.settings import Settings, at_fault, describe
 from tests.support.gateway import KEY, served
 from tests.unit.dead_letters.test_selection import letter
 
@@ -272,7 +274,7 @@ def test_the_help_of_identity_has_an_example_and_names_every_key_of_the_json() -
         for inner in value if isinstance(value, list) else ():
             collect(inner)
 
-    collect(identity.as_object("d", "t", answer))
+    collect(as_object("d", "t", answer))
     assert {name for name in names if f'"{name}"' not in done.stdout} == set()
 
 
@@ -306,7 +308,7 @@ def test_identity_names_the_setting_at_fault(protocol: str, trouble: str, named:
         kafka_sasl_username="me",
         kafka_sasl_password="secret",
     )
-    assert output.at_fault(settings, trouble).startswith(named)
+    assert at_fault(settings, trouble).startswith(named)
 
 
 def test_identity_tells_on_a_terminal_how_far_it_is_and_wipes_it_away(
@@ -370,5 +372,5 @@ def test_a_letter_cannot_steer_a_terminal() -> None:
     assert "\u00e9" in shown
     binary = letter(1, value=b"\xff\x00")
     assert dlq.as_lines(binary)[-1] == r"\xff\x00"
-    assert dlq._value_object(binary) == {"value": None, "valueBase64": "/wA="}
-    assert dlq._value_object(letter(1, value=None)) == {"value": None}
+    assert value_object(binary) == {"value": None, "valueBase64": "/wA="}
+    assert value_object(letter(1, value=None)) == {"value": None}

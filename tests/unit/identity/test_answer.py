@@ -5,10 +5,10 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from streams.cli.identity import as_lines, as_object
+from streams.cli.identity import as_lines
 from streams.errors import StreamsError
 from streams.identity.answer import Answer, Selection, answer
-from streams.lookup import look_up
+from streams.lookup import as_object, look_up
 from streams.routing.intake import ITEM_BITS
 
 Entries = list[list[object]]
