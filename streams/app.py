@@ -21,6 +21,7 @@ from streams.avro.reader import AvroReader
 from streams.avro.registry import Registry, connected
 from streams.avro.schemas import known as known_schemas
 from streams.destinations import registry
+from streams.destinations.base import Destination
 from streams.engine.app import ChunkApp
 from streams.engine.garbage import collected_by_the_clock
 from streams.engine.lease import Lease
@@ -80,7 +81,8 @@ async def _run(
     stop: asyncio.Event,
     started: Callable[[str], None],
 ) -> None:
-    destinations = registry.build(settings, config.load(settings.streams_config, registry.CHECKS))
+    configured = config.load(settings.streams_config, registry.CHECKS)
+    destinations = registry.build(settings, configured)
     _make_data_directory(settings)
     names = [each.destination.name for each in destinations]
     sources = await topics.ensure(settings, owned_topics(settings, names))
@@ -124,7 +126,8 @@ async def _run(
         )
         apps = [group.app for group in pipeline.groups]
         lease.keep()
-        async with serve(settings, metrics, health, destinations) as address:
+        rehearsed = partial(_rehearsed, settings, configured)
+        async with serve(settings, metrics, health, destinations, rehearsed) as address:
             started(address)
             await _run_apps(settings, apps, stop, health, sources=sources, web=address)
         if pipeline.tripped is not None:
@@ -142,6 +145,12 @@ async def _run(
         lease.end()
         for summary in summaries:
             summary.tell()
+
+
+def _rehearsed(settings: Settings, configured: config.Config) -> list[Destination]:
+    """The destinations for a dry run: they share nothing with those that are called."""
+    dry = settings.model_copy(update={"streams_dry_run": True})
+    return [each.destination for each in registry.build(dry, configured)]
 
 
 async def _watch_broker(producer: BatchProducer, health: Health) -> None:

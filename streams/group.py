@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -192,12 +193,13 @@ class Group:
 
     def _trip(self, trip: Trip, last: str) -> None:
         settings = self.settings
-        self.tripped = trip.explain(
-            last,
+        explain = partial(
+            trip.explain,
             share=settings.streams_dlq_breaker_share,
             seconds=settings.streams_dlq_breaker_seconds,
         )
-        self._on_tripped(self.tripped)
+        self.tripped = explain(last=last)
+        self._on_tripped(explain())
         # At once: the event that may not be buried has no outcome, so its person's next waits.
         for halt in self._halting:
             halt()

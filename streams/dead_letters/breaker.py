@@ -17,13 +17,17 @@ class Trip(NamedTuple):
     of_reason: int
     """... and how many letters have it."""
 
-    def explain(self, last: str, *, share: float, seconds: float) -> str:
-        """For a person. ``last`` is the text of the letter that was one too many."""
+    def explain(self, *, share: float, seconds: float, last: str = "") -> str:
+        """For a person. ``last`` is the text of the letter that was one too many.
+
+        It may hold values of the event: not for whoever asks.
+        """
+        end = f"; the last one: {last.rstrip('.')}" if last else ""
         return (
             f"STREAMS_DLQ_BREAKER_SHARE={share:g}: {self.letters} of {self.events} events within "
-            f"{seconds:g} s could not be delivered, {self.of_reason} of them as {self.reason}; "
-            f"the last one: {last.rstrip('.')}. The worker stops: what is not settled is not "
-            "committed, and is read again at the next start"
+            f"{seconds:g} s could not be delivered, {self.of_reason} of them as {self.reason}{end}"
+            ". The worker stops: what is not settled is not committed, and is read again at the "
+            "next start"
         )
 
 

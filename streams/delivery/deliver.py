@@ -160,6 +160,11 @@ class LaneDeliverer:
     def _end_event(self, lane: Lane) -> None:
         """All requests of an event are made: it was delivered if none of them failed."""
         event = lane.waiting[0]
+        if event.error is not None and event.merged:
+            # A conversation could not go on: one of several is at fault, so each goes alone.
+            event.error = None
+            lane.take_apart()
+            return
         for request in event.all_requests():
             if isinstance(request, Conversation):
                 self._metrics.ignored(event.action, request.ignored)
@@ -223,7 +228,7 @@ class LaneDeliverer:
             answer = await self._caller.call(call.request, call.action)
         except (TypeError, ValueError) as error:
             self._valve.not_made(call)
-            said = f"was not called: its request cannot be written as JSON: {error}"
+            said = f"was not called: its request cannot be written: {error}"
             if not call.is_dropped():
                 self._refuse(call, "invalid-payload", said)
             return
@@ -231,7 +236,9 @@ class LaneDeliverer:
         if answer.status:
             content_type = answer.headers.get("content-type", "")
             verdict = self._destination.classify(answer.status, content_type, answer.body)
-        if verdict is Verdict.REJECTED and not call.is_dropped():
+        # A server may say in HTML that it has no such person.
+        is_no = verdict is Verdict.REJECTED or answer.status == 404
+        if is_no and not call.is_dropped():
             conversation = call.lanes[0].conversation()
             if conversation is not None and conversation.accepts(answer.status):
                 verdict = Verdict.DELIVERED

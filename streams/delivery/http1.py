@@ -75,8 +75,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
             _, connection = await asyncio.get_running_loop().create_connection(
                 _Connection, host, port, ssl=self._ssl if scheme == "https" else None
             )
-        except OSError as error:
-            # ssl.SSLError is one too.
+        except (OSError, UnicodeError) as error:
+            # ssl.SSLError is the first, too; a host that nobody can be asked for is the second.
             raise httpx.ConnectError(f"{host}:{port}: {error}") from error
         return connection
 

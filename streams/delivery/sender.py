@@ -13,8 +13,8 @@ import orjson
 from streams.delivery.http1 import Http1Transport
 from streams.destinations.base import Request
 
-MAX_ANSWER_BYTES = 64 * 1024
-"""Enough to classify an answer and to show it to a person."""
+MAX_ANSWER_BYTES = 512 * 1024
+"""Of an answer: enough for a page of a list."""
 KEEP_ALIVE_SECONDS = 5.0
 USER_AGENT = "encharge-streams"
 KNOWN_URLS = 256
@@ -35,7 +35,10 @@ class Sender(Protocol):
     """Makes a request and brings back the answer."""
 
     async def send(self, request: Request) -> Answer:
-        """Never raises for what the network or the other side does."""
+        """Never raises for what the network or the other side does.
+
+        Raises ``TypeError`` or ``ValueError`` for a request that cannot be written.
+        """
 
     async def close(self) -> None:
         """Release connections."""
@@ -82,7 +85,9 @@ class HttpSender:
                 body = await _body(response)
         except TimeoutError:
             return Answer(0, {}, b"", f"no answer within {self._timeout:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.InvalidURL as error:
+            raise ValueError(f"its address is none: {error}") from error
+        except httpx.HTTPError as error:
             return Answer(0, {}, b"", f"{type(error).__name__}: {error}")
         return Answer(response.status_code, response.headers, body[: self._max_answer_bytes])
 

@@ -118,12 +118,12 @@ class Valve:
         self._timer = asyncio.get_running_loop().call_later(moment - now, self._regulate)
 
     def _tell(self, before: State, answer: Answer) -> None:
-        # What it answered may repeat what was sent: /readyz has it, the log does not.
+        # Not what it answered: that may repeat what was sent, and anyone may read /readyz.
         state, status = self._circuit.state, answer.status
         if state is State.REFUSED:
             advice = self._advice(status)
             log.error("destination refuses us", destination=self._name, status=status, do=advice)
-            self._on_misconfigured(f"{advice} (status {status}: {excerpt(answer)})")
+            self._on_misconfigured(f"{advice} (status {status})")
             return
         if before is State.REFUSED:
             self._on_misconfigured(None)

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 from streams.dead_letters.archive import Archive, missing, opened, plan, redrive_all
 from streams.dead_letters.letter import Letter, LetterId, as_object, value_object
 from streams.dead_letters.selection import Selection
+from streams.destinations.base import Destination
 from streams.destinations.registry import Configured
 from streams.errors import EventError, StreamsError
+from streams.events import Event
 from streams.explain import Explainer
 from streams.lookup import as_object as person_object
 from streams.lookup import look_up
@@ -68,8 +70,13 @@ class Api:
         metrics: AllMetrics,
         destinations: Sequence[Configured],
         not_ready: Callable[[], dict[Any, str]],
+        rehearsed: Callable[[], Sequence[Destination]],
     ) -> None:
-        """``not_ready`` tells why the worker moves no events, by reason."""
+        """``not_ready`` tells why the worker moves no events, by reason.
+
+        ``rehearsed`` makes the configured destinations anew, for an event to be tried against:
+        what is presumed of answers then must not be taken for what was answered.
+        """
         self._settings = settings
         self._metrics = metrics
         self._not_ready = not_ready
@@ -77,8 +84,7 @@ class Api:
         self._token = token.get_secret_value().encode() if token is not None else b""
         self._names = [each.destination.name for each in destinations]
         self._secrets = _secrets([settings, *(each.settings for each in destinations)])
-        # The configured ones, whatever an event asks for.
-        self._explainer = Explainer(lambda _: [each.destination for each in destinations])
+        self._rehearsed = rehearsed
         self._aside = Aside(ASIDE_SECONDS)
         self._state = b""
         self._state_until = 0.0
@@ -216,12 +222,16 @@ class Api:
 
     # -- mappings
 
+    def _answer(self, event: Event) -> dict[str, Any]:
+        # By the configured subscriptions, whatever an event asks for.
+        return Explainer(lambda _: self._rehearsed()).of_event(event)
+
     async def _explain(self, request: web.Request) -> web.Response:
         try:
             event = decode(await request.read(), max_bytes=self._settings.streams_max_event_bytes)
         except EventError as error:
             raise RefusedError(400, str(error)) from error
-        answer = await asyncio.to_thread(self._explainer.of_event, event)
+        answer = await asyncio.to_thread(self._answer, event)
         for made in answer["requests"]:
             made["headers"] = {
                 name: value if name.lower() in SHOWN_HEADERS else HIDDEN

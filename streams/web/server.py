@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from streams.destinations.base import Destination
 from streams.destinations.registry import Configured
 from streams.errors import SettingsError
 from streams.settings import Settings
@@ -147,6 +148,7 @@ async def serve(
     metrics: AllMetrics,
     health: Health,
     destinations: Sequence[Configured] = (),
+    rehearsed: Callable[[], Sequence[Destination]] = list,
 ) -> AsyncIterator[str]:
     """Serve the page, its API, ``/healthz``, ``/readyz`` and ``/metrics``; gives the address.
 
@@ -176,7 +178,7 @@ async def serve(
             web.get("/readyz", readyz),
             web.get("/metrics", read_metrics),
             *(web.get(path, _file(*found)) for path, found in FILES.items()),
-            *Api(settings, metrics, destinations, health.not_ready).routes(),
+            *Api(settings, metrics, destinations, health.not_ready, rehearsed).routes(),
         ]
     )
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)

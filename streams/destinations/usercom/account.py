@@ -44,13 +44,10 @@ class Account:
     """People's ids at User.com, by ours."""
     companies: Recent[str, int] = field(default_factory=lambda: Recent(REMEMBERED))
     """Companies' ids at User.com, by ours."""
-    member_of: Recent[str, frozenset[int]] = field(default_factory=lambda: Recent(REMEMBERED))
-    """Ids at User.com of the companies of a person, by its id of ours."""
 
     def forget(self, custom_id: str) -> None:
         """A person is not, or no longer, who was remembered."""
         self.ids.forget(custom_id)
-        self.member_of.forget(custom_id)
 
 
 def person_call(

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from streams.destinations.base import Request
+from streams.errors import PayloadError
 
 
 class Api:
@@ -44,4 +45,11 @@ class Api:
 
 def of_person(custom_id: str, rest: str = "") -> str:
     """The path of what belongs to the person of an id of ours."""
-    return f"users-by-id/{quote(custom_id, safe='')}/{rest}"
+    return f"users-by-id/{segment(custom_id)}/{rest}"
+
+
+def segment(custom_id: str) -> str:
+    """An id as a part of a path. Raises ``PayloadError`` for one that would lead elsewhere."""
+    if custom_id in {".", ".."}:
+        raise PayloadError(f"the id {custom_id} cannot be in an address")
+    return quote(custom_id, safe="")

@@ -28,7 +28,11 @@ def convert(value: Any, kind: str, choices: Sequence[str] = ()) -> Any:
     if kind == "fixed":
         return _fixed(value, choices)
     to = _TYPES.get(kind)
-    return None if to is None or value is None else to(value)
+    try:
+        return None if to is None or value is None else to(value)
+    except (OverflowError, ValueError):
+        # Beyond what numbers and dates can be.
+        return None
 
 
 def moment(value: Any) -> datetime | None:

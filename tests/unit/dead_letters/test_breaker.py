@@ -57,7 +57,7 @@ def test_a_share_of_zero_turns_it_off() -> None:
 
 
 def test_the_explanation_is_one_line_that_names_the_setting() -> None:
-    said = Trip(3, 6, "rejected", 2).explain("Encharge answered 422.", share=0.5, seconds=300)
+    said = Trip(3, 6, "rejected", 2).explain(last="Encharge answered 422.", share=0.5, seconds=300)
     assert said.startswith(
         "STREAMS_DLQ_BREAKER_SHARE=0.5: 3 of 6 events within 300 s could not be delivered, "
         "2 of them as rejected; the last one: Encharge answered 422. The worker stops"

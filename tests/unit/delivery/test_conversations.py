@@ -11,7 +11,7 @@ from streams.batching.coalesce import coalesce
 from streams.delivery.sender import Answer
 from streams.destinations.base import Conversation
 from streams.destinations.conversation import Step, Talk
-from streams.errors import PayloadError
+from streams.errors import EventError, PayloadError
 from tests.support.fakes import FakeDestination, answer, pending, request
 from tests.unit.delivery.conftest import MakeWorld, World
 
@@ -68,7 +68,15 @@ async def test_a_status_that_refuses_us_is_never_one_that_it_can_use(
     world.take(pending("x", requests=[talk(step("find", 401))]))
     assert await world.settled(1) == [("x", "delivered")]
     assert world.sender.calls == ["find", "find"]
-    assert world.told == ["see to it (401) (status 401: )", None]
+    assert world.told == ["see to it (401) (status 401)", None]
+
+
+async def test_a_404_in_html_is_one_that_it_can_use_too(world: World) -> None:
+    page = answer(404, {"content-type": "text/html"}, b"<h1>Not found</h1>")
+    world.sender.script = {"find": [page]}
+    world.take(pending("x", requests=[talk(step("find", 404), step("make"))]))
+    assert await world.settled(1) == [("x", "delivered")]
+    assert world.sender.calls == ["find", "make"]
 
 
 async def test_a_refusal_ends_the_conversation_and_no_other(world: World) -> None:
@@ -164,3 +172,15 @@ def test_a_rehearsal_tells_every_call_of_the_usual_way() -> None:
 
     calls = [made.body for made in Conversation(begin).rehearse()]
     assert calls == ["find", "write <id>"]
+
+
+async def test_merged_events_whose_conversation_cannot_go_on_go_alone(world: World) -> None:
+    def begin(_: Counter[str]) -> Talk:
+        raise EventError("rejected", "this cannot be said for both")
+        yield  # which makes it a generator
+
+    earlier, later = pending("1"), pending("2")
+    later.merged, later.merged_request = [earlier], Conversation(begin)
+    world.take(later, pending("3"))
+    assert await world.settled(3) == [("1", "delivered"), ("2", "delivered"), ("3", "delivered")]
+    assert world.sender.calls == ["1", "2", "3"]

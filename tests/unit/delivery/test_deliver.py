@@ -226,7 +226,7 @@ async def test_a_refusal_holds_everything_and_buries_nothing(world: World) -> No
     # Only the probe was called until the destination took us again.
     assert world.sender.calls[:4] == ["1"] * 4
     assert {outcome for _, outcome in outcomes} == {"delivered"}
-    assert world.told == ["see to it (401) (status 401: bad key)", None]
+    assert world.told == ["see to it (401) (status 401)", None]
     assert world.idle()
 
 

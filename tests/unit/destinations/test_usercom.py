@@ -13,6 +13,8 @@ from streams.batching.coalesce import coalesce
 from streams.destinations.base import Conversation, Verdict
 from streams.destinations.conversation import Reply
 from streams.destinations.usercom import UserCom
+from streams.destinations.usercom.api import of_person
+from streams.destinations.usercom.convert import convert
 from streams.destinations.usercom.definitions import REFRESH_SECONDS, Definitions
 from streams.destinations.usercom.recent import Recent
 from streams.errors import EventError, PayloadError
@@ -45,13 +47,14 @@ def test_an_event_is_one_call_once_the_attributes_are_known() -> None:
     assert names(account.send(track)) == ["POST users-by-id/u/events/"]
 
 
-def test_a_group_is_one_call_once_the_company_is_known_and_none_without_traits() -> None:
+def test_a_group_of_a_known_company_is_one_call_and_one_more_with_traits() -> None:
     account = Account()
     group = {"type": "group", "groupId": "g", "userId": "u", "traits": {"name": "Acme"}}
     account.send(identify())
     account.send(group)
-    assert len(account.send(group)) == 1
-    assert account.send({**group, "traits": {}}) == []
+    assert len(account.send(group)) == 2
+    # Who is a member is not remembered: others, and other workers, remove people too.
+    assert len(account.send({**group, "traits": {}})) == 1
 
 
 # -- answers correct it
@@ -317,3 +320,21 @@ def test_calls_for_an_event_are_fewer_than_those_of_the_known_implementation(
     # More than theirs, which neither counts views nor moves last_seen nor makes the person.
     assert means["page"] < 4
     assert ours < theirs
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("integer", "1" + "0" * 400),
+        ("float", "1" + "0" * 5000),
+        ("datetime", "0001-01-01T00:00:00+01:00"),
+    ],
+)
+def test_what_is_beyond_numbers_and_dates_is_left_out(kind: str, value: str) -> None:
+    assert convert(value, kind) is None
+
+
+@pytest.mark.parametrize("custom_id", [".", ".."])
+def test_an_id_that_would_lead_elsewhere_is_refused(custom_id: str) -> None:
+    with pytest.raises(PayloadError, match="cannot be in an address"):
+        of_person(custom_id)

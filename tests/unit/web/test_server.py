@@ -45,7 +45,13 @@ async def page(**given: Any) -> AsyncIterator[httpx.AsyncClient]:
         )
         found = registry.build(settings, config.load(None, registry.CHECKS))
         async with (
-            serve(settings, AllMetrics(), Health(), found) as address,
+            serve(
+                settings,
+                AllMetrics(),
+                Health(),
+                found,
+                lambda: [each.destination for each in found],
+            ) as address,
             httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as http,
         ):
             yield http

@@ -18,6 +18,7 @@ from streams.destinations.usercom.account import Account, Ignored, Part
 from streams.destinations.usercom.actions.common import TIMESTAMP, WHO_FIELDS, who
 from streams.destinations.usercom.api import of_person
 from streams.destinations.usercom.convert import as_text, moment
+from streams.errors import EventError
 from streams.mapping.payload import Field, Payload
 
 
@@ -52,7 +53,10 @@ def _question(account: Account, custom_id: str) -> Step:
 
 
 def _person(reply: Reply) -> Mapping[str, Any]:
-    return reply.data if isinstance(reply.data, dict) else {}
+    if not isinstance(reply.data, dict):
+        # To count from one again would be to lose the count.
+        raise EventError("rejected", f"user.com answered {reply.status} without a person")
+    return reply.data
 
 
 def _count(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 from streams.destinations.action import Action
 from streams.destinations.base import Conversation, Request
@@ -19,6 +18,7 @@ from streams.destinations.usercom.account import (
     send_with_attributes,
 )
 from streams.destinations.usercom.actions.common import WHO_FIELDS, pick, text, who
+from streams.destinations.usercom.api import segment
 from streams.destinations.usercom.definitions import COMPANY
 from streams.mapping.payload import Field, Payload
 
@@ -65,17 +65,11 @@ def _associate(
     account: Account, company: int, custom_id: str, *, is_surely_there: bool = True
 ) -> Part:
     """Make a person a member. False: there is no such company."""
-    companies = account.member_of.get(custom_id) or frozenset()
-    if company in companies:
-        return True
     body = {"user_custom_id": custom_id}
     request = account.api.post(f"companies/{company}/add_member/", body)
     accepts = frozenset() if is_surely_there else frozenset({404})
     reply = yield from person_call(account, custom_id, request, accepts=accepts)
-    if reply.status == 404:
-        return False
-    account.member_of.put(custom_id, companies | {company})
-    return True
+    return bool(reply.status != 404)
 
 
 def _company(
@@ -119,7 +113,7 @@ def _company(
 
 def _find(account: Account, group: str) -> Part:
     """The id of a company at User.com; None if there is none."""
-    question = account.api.get(f"companies-by-id/{quote(group, safe='')}/")
+    question = account.api.get(f"companies-by-id/{segment(group)}/")
     reply = yield Step(question, frozenset({404}), {"id": f"<id of {group}>"})
     if reply.status == 404:
         return None
