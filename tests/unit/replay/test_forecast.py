@@ -34,6 +34,5 @@ def test_calls_are_counted_by_action() -> None:
 
 def test_a_conversation_counts_as_the_calls_that_it_usually_takes() -> None:
     forecast = Forecast([UserCom(api_key="k", api_url="https://subdomain.user.com")])
-    page = {"type": "page", "userId": "u", "properties": {"url": "https://example.com"}}
-    forecast.take(0, b"", orjson.dumps(page))
+    take(forecast, type="page", properties={"url": "https://example.com"})
     assert forecast.calls == {"page": 3}
