@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 CHECK_SECONDS: Final = 300
 """How long one check may take."""
 
-TEST_SECONDS: Final = 1_200
+TEST_SECONDS: Final = 1_300
 """How long all the tests together may take."""
 
 END_SECONDS: Final = 20
